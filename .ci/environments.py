@@ -66,7 +66,7 @@ def expected(root: Path = ROOT) -> dict[Path, str]:
 def main() -> int:
     """Write the environment files, or with ``--check`` compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is stale")
     check = parser.parse_args().check
     stale = [
         path
