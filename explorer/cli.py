@@ -1,6 +1,7 @@
 """The command line: ``explorer lab`` opens the notebooks in JupyterLab."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,8 +58,10 @@ def _lab(_options: argparse.Namespace, rest: list[str]) -> int:
         return 1
     from jupyterlab.labapp import LabApp
 
-    start_page = f"/lab/tree/{FIRST_NOTEBOOK}"
-    LabApp.launch_instance([f"--ServerApp.root_dir={home}", f"--LabApp.default_url={start_page}", *rest])
+    arguments = [f"--ServerApp.root_dir={home}", f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")  # in a container the only user is often root
+    LabApp.launch_instance(arguments + rest)
     return 0
 
 

@@ -1,0 +1,81 @@
+"""Explorer: an interactive environment for inverse problems and matrix inversion."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from explorer import catalogue
+from explorer.catalogue import SpecError
+
+if TYPE_CHECKING:
+    from explorer.engine.cite import cite
+    from explorer.engine.compat import compatible
+    from explorer.engine.job import Job, start
+    from explorer.engine.reasons import Reason
+    from explorer.engine.run import Run, run, stream
+    from explorer.engine.spec import Choice, RunSpec
+    from explorer.operators.foreign import as_operator
+    from explorer.problems.files import add_file
+    from explorer.widgets.explorer import Explorer
+
+#: public name -> module in which it lives; imported on first use
+_HOME = {
+    "Choice": "engine.spec",
+    "Explorer": "widgets.explorer",
+    "Job": "engine.job",
+    "Reason": "engine.reasons",
+    "Run": "engine.run",
+    "RunSpec": "engine.spec",
+    "add_file": "problems.files",
+    "as_operator": "operators.foreign",
+    "cite": "engine.cite",
+    "compatible": "engine.compat",
+    "run": "engine.run",
+    "start": "engine.job",
+    "stream": "engine.run",
+}
+_ROOMS = (
+    "analyses",
+    "figures",
+    "linalg",
+    "noise",
+    "operators",
+    "preconditioners",
+    "priors",
+    "problems",
+    "rules",
+    "solvers",
+)
+
+__all__ = [
+    "Choice",
+    "Explorer",
+    "Job",
+    "Reason",
+    "Run",
+    "RunSpec",
+    "SpecError",
+    "add_file",
+    "as_operator",
+    "catalogue",
+    "cite",
+    "compatible",
+    "run",
+    "start",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"explorer.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f"explorer.{name}")
+    raise AttributeError(f"module 'explorer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ROOMS})

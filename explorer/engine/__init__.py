@@ -1,0 +1,1 @@
+"""The engine: specification, build, driver, stop rules, history, Run, background job."""

@@ -1,0 +1,107 @@
+"""A built problem: the named, typed objects that solvers need, and how far an answer is from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.linalg import Blocks, Space
+from explorer.problems.base import Truth
+
+
+class Problem:
+    """Named offers, with the truth kept apart.
+
+    Attributes
+    ----------
+    offers : mapping
+        Objects by their documented names (:data:`explorer.catalogue.NAMES`).
+    domain, codomain : Space
+        Spaces of the unknown and of the data; `codomain` is None where there is no operator.
+    x_true, y, clean : Tensor, Blocks or None
+        The truth, the data (one a draw), and the data without noise.
+    batch : tuple of int
+        Leading dimensions of the data.
+    """
+
+    def __init__(
+        self,
+        offers: Mapping[str, Any],
+        truth: Truth,
+        domain: Any,
+        clean: Any = None,
+        batch: tuple[int, ...] = (),
+    ) -> None:  # noqa: ANN401
+        self.offers = dict(offers)
+        self.truth, self.domain, self.clean, self.batch = truth, domain, clean, batch
+        self.codomain = self.offers.get("codomain")
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        return self.offers[name]
+
+    @property
+    def A(self) -> Any:  # noqa: ANN401
+        """The linear operator, or None."""
+        return self.offers.get("A")
+
+    @property
+    def F(self) -> Any:  # noqa: ANN401
+        """The forward model, or None."""
+        return self.offers.get("F")
+
+    @property
+    def y(self) -> Any:  # noqa: ANN401
+        """The data, or None."""
+        return self.offers.get("y")
+
+    @property
+    def noise(self) -> Any:  # noqa: ANN401
+        """The noise model."""
+        return self.offers.get("noise")
+
+    @property
+    def prior(self) -> Any:  # noqa: ANN401
+        """The prior."""
+        return self.offers.get("prior")
+
+    @property
+    def x_true(self) -> Any:  # noqa: ANN401
+        """The truth, or None."""
+        return self.truth.x
+
+    def reference(self, system: int | None = None) -> Any:  # noqa: ANN401
+        """Return the truth, of one system where there are several."""
+        return self.x_true if system is None or self.x_true is None else self.x_true[system]
+
+    def align(self, x: Any, system: int | None = None) -> Any:  # noqa: ANN401
+        """Return the representative of `x` nearest to the truth, among those that the data cannot tell apart."""
+        return x if self.x_true is None else self.truth.align(x, self.reference(system))
+
+    def distance(self, x: Any, system: int | None = None) -> Tensor | None:  # noqa: ANN401
+        """Return ‖x − x_true‖ / ‖x_true‖ per sample, the problem's ambiguity removed; None without a truth."""
+        if self.x_true is None:
+            return None
+        truth = self.reference(system)
+        x = self.align(x, system)
+        norm = self._true_norm(system)
+        if isinstance(x, Tensor) and x.shape == truth.shape and not x.is_complex():
+            return torch.dist(x, truth) / norm
+        return self.domain.norm(x - truth) / norm
+
+    def _true_norm(self, system: int | None) -> Tensor:
+        cache = self.__dict__.setdefault("_norms", {})
+        if system not in cache:
+            cache[system] = self.domain.norm(self.reference(system))
+        return cache[system]
+
+
+def space_of(x: Any) -> Any:  # noqa: ANN401
+    """Return the space of which `x` is one element."""
+    from explorer.linalg import ProductSpace
+
+    if isinstance(x, Blocks):
+        return ProductSpace(tuple(space_of(b) for b in x))
+    return Space(tuple(x.shape), x.dtype, x.device)

@@ -1,0 +1,168 @@
+"""Stop rules: when a run ends. They compose with ``|`` and ``&`` on :class:`explorer.engine.spec.Choice`.
+
+A stop rule returns, per sample, 0 to go on or the :class:`Reason` to stop; budgets are known on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Log, Part, SpecError, stop, stops
+from explorer.engine.reasons import Reason
+
+Code = Tensor | int
+
+
+@dataclass
+class Progress:
+    """How far a run has come: what stop rules see after each step.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps done.
+    residual, data_norm, noise_norm : Tensor or None
+        Per sample, shape ``(*batch,)``.
+    cost : int
+        Operator applications and denoiser calls so far.
+    seconds : float
+        Solver time so far.
+    past : sequence of Tensor
+        Residuals of all steps so far.
+    """
+
+    says = "the progress of a run"
+
+    step: int = 0
+    residual: Tensor | None = None
+    data_norm: Tensor | None = None
+    noise_norm: Tensor | None = None
+    cost: int = 0
+    seconds: float = 0.0
+    past: Sequence[Tensor] = field(default_factory=list)
+
+
+def _where(mask: Tensor, reason: Reason) -> Tensor:
+    return mask.to(torch.int8) * int(reason)
+
+
+@stop("Budget", host=True)
+def budget(
+    progress: Progress,
+    *,
+    steps: Annotated[int, Log(1, 100_000, unit="steps", help="largest number of steps")] = 200,
+    cost: Annotated[
+        int, Log(0, 10_000_000, unit="calls", help="largest number of operator and denoiser calls; 0: none")
+    ] = 0,
+    seconds: Annotated[float, Log(0, 86_400, unit="s", help="longest solver time; 0: none")] = 0.0,
+) -> Code:
+    """Stop after so many steps, calls or seconds, whichever comes first."""
+    if progress.step >= steps:
+        return int(Reason.STEPS)
+    if cost and progress.cost >= cost:
+        return int(Reason.COST)
+    return int(Reason.SECONDS) if seconds and progress.seconds >= seconds else 0
+
+
+@stop("Relative residual", requires=("residual",))
+def relative_residual(
+    progress: Progress,
+    *,
+    tolerance: Annotated[float, Log(1e-16, 1, help="‖r‖ / ‖y‖ at which to stop")] = 1e-6,
+) -> Code:
+    """Stop where ``‖r‖ ≤ tolerance · ‖y‖``."""
+    return _where(progress.residual <= tolerance * progress.data_norm, Reason.RESIDUAL)
+
+
+@stop(
+    "Discrepancy principle",
+    papers=["Morozov 1966: On the solution of functional equations by the method of regularization"],
+    requires=("residual",),
+)
+def discrepancy(
+    progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="safety factor τ")] = 1.02
+) -> Code:
+    """Stop where ``‖r‖ ≤ τ · E‖n‖``."""
+    return _where(progress.residual <= tau * progress.noise_norm, Reason.DISCREPANCY)
+
+
+@stop("Stagnation", requires=("residual",))
+def stagnation(
+    progress: Progress,
+    *,
+    tolerance: Annotated[float, Log(0, 1, help="smallest relative decrease of the residual")] = 1e-4,
+    window: Annotated[int, Log(1, 1000, unit="steps", help="over so many steps")] = 10,
+) -> Code:
+    """Stop where the residual fell by less than `tolerance` over `window` steps."""
+    if len(progress.past) <= window:
+        return 0
+    return _where(progress.residual >= (1 - tolerance) * progress.past[-1 - window], Reason.STAGNATION)
+
+
+@stop("Either of two", name="or")
+def either(
+    progress: Progress,
+    *,
+    first: Annotated[Any, Part("stop", help="a stop rule")] = "budget",
+    second: Annotated[Any, Part("stop", help="another stop rule")] = "relative_residual",
+) -> Code:
+    """Stop where the first or the second does, with the reason of the first that holds."""
+    one, two = first(progress), second(progress)
+    if isinstance(one, int) and isinstance(two, int):
+        return one or two
+    if isinstance(one, int):
+        return one or two
+    return torch.where(one > 0, one, two)
+
+
+@stop("Both of two", name="and")
+def both(
+    progress: Progress,
+    *,
+    first: Annotated[Any, Part("stop", help="a stop rule")] = "budget",
+    second: Annotated[Any, Part("stop", help="another stop rule")] = "relative_residual",
+) -> Code:
+    """Stop where the first and the second do, with the reason of the second."""
+    one, two = first(progress), second(progress)
+    if isinstance(one, int):
+        return two if one else 0
+    return torch.where(one > 0, two, 0)
+
+
+def compile_stop(
+    choice: Mapping[str, Any], reports: Sequence[str] | None = None
+) -> Callable[[Progress], Code]:
+    """Return the stop rule of a checked choice as one function of the progress.
+
+    Parameters
+    ----------
+    choice : mapping
+        ``{"name", "params"}`` with defaults filled in.
+    reports : sequence of str, optional
+        What the solver reports; a rule that requires more is refused.
+    """
+    component, params = stops[choice["name"]], dict(choice["params"])
+    for name in component.traits.get("requires", ()):
+        if reports is not None and name not in reports:
+            raise SpecError(
+                f"{component.title} needs the {name}, which this solver does not report: use a budget", "stop"
+            )
+    for name, knob in component.knobs.items():
+        if knob.type == "part":
+            params[name] = compile_stop(params[name], reports)
+    return lambda progress: component.function(progress, **params)
+
+
+def largest_step(choice: Mapping[str, Any]) -> int:
+    """Return the number of steps after which a choice certainly ends a run, at most the cap of 100,000."""
+    params = choice["params"]
+    if choice["name"] == "budget":
+        return int(params["steps"])
+    if choice["name"] == "or":
+        return min(largest_step(params["first"]), largest_step(params["second"]))
+    return 100_000

@@ -1,0 +1,1 @@
+"""The wings: each lab holds what only its kind of problem needs."""

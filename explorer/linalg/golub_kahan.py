@@ -1,0 +1,50 @@
+"""Golub–Kahan bidiagonalization.
+
+Golub & Kahan 1965: Calculating the singular values and pseudo-inverse of a matrix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explorer.linalg.arithmetic import axpy, safe_divide, scale
+
+
+def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:  # noqa: ANN401 - operators live one room below
+    """Estimate the spectral norm of `A` from below by `steps` steps of Golub–Kahan from `v`, without reorthogonalisation.
+
+    Parameters
+    ----------
+    A : LinearOperator
+    v : Tensor
+        Start in the domain, one sample.
+    steps : int
+        Number of steps, at most the size of the domain.
+
+    Returns
+    -------
+    Tensor
+        The largest singular value of the bidiagonal matrix, a real scalar.
+    """
+    steps = min(steps, A.domain.size, A.codomain.size)
+    v = scale(safe_divide(torch.ones((), device=A.domain.device), A.domain.norm(v)), v)
+    alphas, betas = [], []
+    u, beta = A.codomain.zeros(), torch.zeros((), device=A.domain.device)
+    for _ in range(steps):
+        u = axpy(-beta, u, A.forward(v))
+        alpha = A.codomain.norm(u)
+        u = scale(safe_divide(torch.ones_like(alpha), alpha), u)
+        v = axpy(-alpha, v, A.adjoint(u))
+        beta = A.domain.norm(v)
+        v = scale(safe_divide(torch.ones_like(beta), beta), v)
+        alphas.append(alpha)
+        betas.append(beta)
+    bidiagonal = (
+        torch.diag(torch.stack(alphas)) + torch.diag(torch.stack(betas[:-1]), 1)
+        if steps > 1
+        else torch.stack(alphas)[None]
+    )
+    return torch.linalg.matrix_norm(bidiagonal, 2)

@@ -1,0 +1,68 @@
+"""Random streams: one CPU stream per (seed, component, draw), moved to the device.
+
+Draw j is therefore the same alone or in a batch, on CPU or GPU, and rounded from the same numbers in any precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Rng:
+    """The random stream of one component.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    component : str
+        Name of the component; streams of different names are independent.
+    draws : int or None
+        Number of independent draws; samples then have a leading dimension of that length.
+    """
+
+    says = "a random stream"
+
+    def __init__(self, seed: int, component: str, draws: int | None = None) -> None:
+        self.seed, self.component, self.draws = seed, component, draws
+        self._streams = [self._stream(j) for j in range(1 if draws is None else draws)]
+
+    def _stream(self, draw: int) -> torch.Generator:
+        digest = hashlib.sha256(f"{self.seed}/{self.component}/{draw}".encode()).digest()
+        return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+
+    def fork(self, name: str, draws: int | None = None) -> Rng:
+        """Return an independent stream for a part of the component."""
+        return Rng(self.seed, f"{self.component}/{name}", draws)
+
+    def sample(self, draw: Callable[[torch.Generator], Tensor], device: Any = "cpu") -> Tensor:  # noqa: ANN401
+        """Call `draw` with each stream's generator and stack the results, moved to `device`."""
+        if self.draws is None:
+            return draw(self._streams[0]).to(device)
+        return torch.stack([draw(g) for g in self._streams]).to(device)
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:  # noqa: ANN401
+        """Return standard normal entries, shape ``(*draws, *shape)``; unit variance also where complex."""
+        wide = torch.complex128 if dtype.is_complex else torch.float64
+        return self.sample(lambda g: torch.randn(tuple(shape), generator=g, dtype=wide).to(dtype), device)
+
+    def uniform(
+        self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu"
+    ) -> Tensor:  # noqa: ANN401
+        """Return entries uniform on [0, 1), shape ``(*draws, *shape)``."""
+        return self.sample(
+            lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).to(dtype), device
+        )
+
+    def permutation(self, n: int, device: Any = "cpu") -> Tensor:  # noqa: ANN401
+        """Return a random permutation of 0 … n−1, shape ``(*draws, n)``."""
+        return self.sample(lambda g: torch.randperm(n, generator=g), device)
+
+    def poisson(self, rate: Tensor) -> Tensor:
+        """Return Poisson counts of mean `rate`, shape ``(*draws, *rate.shape)`` without draws ``rate.shape``."""
+        return self.sample(lambda g: torch.poisson(rate.cpu(), generator=g), rate.device)

@@ -1,0 +1,34 @@
+"""One-dimensional test signals."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+
+from explorer.catalogue import Log, problem
+from explorer.problems.base import Truth
+
+#: positions and jumps of the piecewise constant signal
+_JUMPS = (
+    (0.1, 4),
+    (0.13, -5),
+    (0.15, 3),
+    (0.23, -4),
+    (0.25, 5),
+    (0.4, -4.2),
+    (0.44, 2.1),
+    (0.65, 4.3),
+    (0.76, -3.1),
+    (0.78, 2.1),
+    (0.81, -4.2),
+)
+
+
+@problem("Blocks", papers=["Donoho & Johnstone 1994: Ideal spatial adaptation by wavelet shrinkage"])
+def blocks(*, size: Annotated[int, Log(8, 65_536, unit="samples", help="number of samples")] = 256) -> Truth:
+    """A piecewise constant signal with eleven jumps on [0, 1]."""
+    t = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    return Truth(
+        sum((h * (t >= p).to(torch.float64) for p, h in _JUMPS), start=torch.zeros(size, dtype=torch.float64))
+    )
