@@ -257,7 +257,7 @@ class Component:
         return self._signature[1]
 
     @property
-    def gives(self) -> Any:  # noqa: ANN401 - an annotation may be anything
+    def gives(self) -> Any:
         """The return annotation."""
         return self._signature[2]
 
@@ -266,7 +266,7 @@ class Component:
         return self._model.model_json_schema()
 
     @functools.cached_property
-    def _model(self) -> Any:  # noqa: ANN401 - pydantic is imported on first use
+    def _model(self) -> Any:
         from pydantic import ConfigDict, create_model
 
         fields = {knob.name: _schema_field(knob) for knob in self.knobs.values()}
@@ -309,7 +309,7 @@ class Component:
                 filled[name] = check_part(knob.default, knob.kind, f"{where}.{name}")
         return filled
 
-    def build(self, **params: Any) -> Any:  # noqa: ANN401 - a component may give anything
+    def build(self, **params: Any) -> Any:
         """Call the component with needs and knobs by name.
 
         Raises
@@ -345,7 +345,7 @@ def describe(thing: object) -> str:
     return str(getattr(thing, "title", None) or f"this {type(thing).__name__}")
 
 
-def check_part(value: Any, kind: str, field: str) -> dict[str, Any] | None:  # noqa: ANN401 - from outside
+def check_part(value: Any, kind: str, field: str) -> dict[str, Any] | None:
     """Normalise a nested choice (a bare name or ``{"name", "params"}``) and fill in its defaults."""
     if value is None:
         return None
@@ -374,7 +374,7 @@ def _nearest(name: str, known: Iterator[str] | Mapping[str, Any]) -> str:
     return f": did you mean {match[0]!r}?" if match else f"; known: {', '.join(sorted(known)) or 'none'}"
 
 
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:  # noqa: ANN401 - annotations
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:
     """Split an annotation into its bare type, its metadata and whether None is allowed."""
     optional, metadata = False, ()
     while True:
@@ -392,13 +392,13 @@ def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:  # noqa: ANN401 - an
             return hint, metadata, optional
 
 
-def _need(parameter: inspect.Parameter, hint: Any) -> Need:  # noqa: ANN401
+def _need(parameter: inspect.Parameter, hint: Any) -> Need:
     bare, metadata, _ = _parts(hint)
     capabilities = tuple(m for m in metadata if isinstance(m, Capability))
     return Need(parameter.name, bare, capabilities, parameter.default is not parameter.empty)
 
 
-def _knob(parameter: inspect.Parameter, hint: Any) -> Knob:  # noqa: ANN401
+def _knob(parameter: inspect.Parameter, hint: Any) -> Knob:
     bare, metadata, optional = _parts(hint)
     if parameter.default is parameter.empty:
         raise TypeError(f"the knob {parameter.name!r} needs a default")
@@ -558,7 +558,7 @@ def shelf(kind: str) -> Shelf:
 def _decorator(kind: str) -> Callable[..., Callable[[F], F]]:
     def register(
         title: str, *, papers: typing.Sequence[str] = (), equation: str = "", **traits: Any
-    ) -> Callable[[F], F]:  # noqa: ANN401
+    ) -> Callable[[F], F]:
         def add(function: F) -> F:
             name = str(traits.pop("name", None) or _snake(function.__name__))
             SHELVES[kind].add(Component(kind, name, title, function, tuple(papers), equation, traits))

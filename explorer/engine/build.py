@@ -28,7 +28,7 @@ class _Recent:
         self._size, self._lock = size, threading.Lock()
         self._items: OrderedDict[str, Any] = OrderedDict()
 
-    def get(self, key: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def get(self, key: str, make: Callable[[], Any]) -> Any:
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)
@@ -73,7 +73,7 @@ def device_of(spec: RunSpec) -> torch.device:
 
 def make(
     choice: Choice, kind: str, offers: Mapping[str, Any], spec: RunSpec, draws: int | None = None
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Build one component with its own random stream."""
     component = SHELVES[kind][choice.name]
     stream = {"rng": Rng(spec.seed, f"{kind}/{choice.name}", draws)}
@@ -124,7 +124,7 @@ def build(spec: RunSpec) -> Problem:
     return Problem(offers, truth, domain, clean, draws if "y" in offers else ())
 
 
-def _sample(noise: Any, clean: Any, rng: Rng) -> Any:  # noqa: ANN401
+def _sample(noise: Any, clean: Any, rng: Rng) -> Any:
     if isinstance(clean, Blocks):
         return Blocks(noise.sample(b, rng.fork(str(i), rng.draws)) for i, b in enumerate(clean))
     return noise.sample(clean, rng)
@@ -141,7 +141,7 @@ def _truth(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Truth:
     return Truth(x, move(dict(truth.offers)), truth.align, move(truth.domain))
 
 
-def _operator(spec: RunSpec, offers: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _operator(spec: RunSpec, offers: Mapping[str, Any]) -> Any:
     assert spec.operator is not None
     domain = offers["domain"]
     names = [n.name for n in SHELVES["operator"][spec.operator.name].needs]
@@ -160,7 +160,7 @@ def _refuse_huge(entries: int, what: str, field: str) -> None:
         )
 
 
-def _refuse_bad(x: Any, field: str) -> None:  # noqa: ANN401
+def _refuse_bad(x: Any, field: str) -> None:
     for part in x if isinstance(x, Blocks) else (x,):
         if isinstance(part, Tensor) and part.device.type != "meta" and not bool(torch.isfinite(part).all()):
             raise SpecError(

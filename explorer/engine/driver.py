@@ -117,7 +117,7 @@ class Drive:
             data_norm=self._norm(problem.y), noise_norm=problem.offers.get("noise_norm")
         )
 
-    def _norm(self, y: Any) -> Tensor | None:  # noqa: ANN401
+    def _norm(self, y: Any) -> Tensor | None:
         return None if y is None or self.problem.codomain is None else self.problem.codomain.norm(y)
 
     # --- the loop ---
@@ -141,7 +141,7 @@ class Drive:
         if self.x is not None:
             self.snapshots.force(self.x, self.history.steps)
 
-    def _timed(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def _timed(self, work: Callable[[], Any]) -> Any:
         begun = time.perf_counter()
         try:
             with torch.no_grad(), self.ledger.open():

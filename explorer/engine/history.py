@@ -46,7 +46,7 @@ class History(Mapping[str, NDArray[Any]]):
         )
         return stacked.detach().cpu().numpy()
 
-    def __iter__(self) -> Any:  # noqa: ANN401
+    def __iter__(self) -> Any:
         return iter(list(self._names))
 
     def __len__(self) -> int:

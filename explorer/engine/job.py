@@ -117,7 +117,7 @@ class Job:
             self._advance(drive)
             self._run = finish(self.spec, drive)
             state = "cancelled" if self._cancelled.is_set() else "done"
-        except BaseException as error:  # noqa: BLE001 - reported by result()
+        except BaseException as error:
             self.error = error
         finally:
             self.progress = JobProgress(**{**vars(self.progress), "state": state, "left": 0.0})
@@ -142,6 +142,6 @@ class Job:
             self._on_update(s)
 
 
-def start(spec: RunSpec | str, **callbacks: Any) -> Job:  # noqa: ANN401
+def start(spec: RunSpec | str, **callbacks: Any) -> Job:
     """Start a specification in a background thread; see :class:`Job`."""
     return Job(RunSpec.from_json(spec) if isinstance(spec, str) else spec, **callbacks).start()

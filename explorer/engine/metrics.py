@@ -12,7 +12,7 @@ from explorer.engine.problem import Problem
 from explorer.linalg import Space
 
 
-def metrics(problem: Problem, x: Any) -> dict[str, Any]:  # noqa: ANN401
+def metrics(problem: Problem, x: Any) -> dict[str, Any]:
     """Return relative error, and for real tensors PSNR in dB and (for images) SSIM, per sample."""
     if problem.x_true is None or x is None:
         return {}
@@ -42,13 +42,13 @@ def _sequence(problem: Problem) -> bool:
     )
 
 
-def psnr(x: Tensor, truth: Tensor) -> Any:  # noqa: ANN401 - float or array
+def psnr(x: Tensor, truth: Tensor) -> Any:
     """Return the peak signal-to-noise ratio in dB, the peak being the range of the truth; per sample."""
     mean_square = ((x - truth) ** 2).flatten(x.ndim - truth.ndim).mean(-1) if truth.ndim else (x - truth) ** 2
     return _host(10 * torch.log10((truth.max() - truth.min()) ** 2 / mean_square))
 
 
-def ssim(x: Tensor, truth: Tensor) -> Any:  # noqa: ANN401 - float or array
+def ssim(x: Tensor, truth: Tensor) -> Any:
     """Return the structural similarity of images, per sample (scikit-image)."""
     from skimage.metrics import structural_similarity
 
@@ -64,7 +64,7 @@ def ssim(x: Tensor, truth: Tensor) -> Any:  # noqa: ANN401 - float or array
     return float(values[0]) if x.ndim == truth.ndim else values.reshape(x.shape[: x.ndim - truth.ndim])
 
 
-def _host(value: Tensor | None) -> Any:  # noqa: ANN401
+def _host(value: Tensor | None) -> Any:
     if value is None:
         return None
     return float(value) if value.ndim == 0 else value.cpu().numpy()

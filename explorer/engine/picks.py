@@ -25,7 +25,7 @@ class Pick:
         self.x: Any = None
         self.step: Tensor | None = None
 
-    def take(self, mask: Tensor, x: Any, step: int) -> None:  # noqa: ANN401
+    def take(self, mask: Tensor, x: Any, step: int) -> None:
         """Keep `x` for the samples where `mask` holds."""
         if self.step is None:
             self.x, self.step = x.clone(), torch.zeros_like(mask, dtype=torch.int64)
@@ -58,7 +58,7 @@ class Snapshots:
         self.steps: list[int] = []
         self.iterates: list[Any] = []
 
-    def offer(self, x: Any, step: int) -> None:  # noqa: ANN401
+    def offer(self, x: Any, step: int) -> None:
         """Keep `x` if its step is one of those wanted."""
         if self._wanted is None:
             size = sum(p.numel() * p.element_size() for p in (x if isinstance(x, Blocks) else (x,)))
@@ -71,7 +71,7 @@ class Snapshots:
         if step in self._wanted:
             self.force(x, step)
 
-    def force(self, x: Any, step: int) -> None:  # noqa: ANN401
+    def force(self, x: Any, step: int) -> None:
         """Keep `x` in any case."""
         if self._capacity and step not in self.steps:
             self.steps.append(step)

@@ -34,53 +34,53 @@ class Problem:
         domain: Any,
         clean: Any = None,
         batch: tuple[int, ...] = (),
-    ) -> None:  # noqa: ANN401
+    ) -> None:
         self.offers = dict(offers)
         self.truth, self.domain, self.clean, self.batch = truth, domain, clean, batch
         self.codomain = self.offers.get("codomain")
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+    def __getitem__(self, name: str) -> Any:
         return self.offers[name]
 
     @property
-    def A(self) -> Any:  # noqa: ANN401
+    def A(self) -> Any:
         """The linear operator, or None."""
         return self.offers.get("A")
 
     @property
-    def F(self) -> Any:  # noqa: ANN401
+    def F(self) -> Any:
         """The forward model, or None."""
         return self.offers.get("F")
 
     @property
-    def y(self) -> Any:  # noqa: ANN401
+    def y(self) -> Any:
         """The data, or None."""
         return self.offers.get("y")
 
     @property
-    def noise(self) -> Any:  # noqa: ANN401
+    def noise(self) -> Any:
         """The noise model."""
         return self.offers.get("noise")
 
     @property
-    def prior(self) -> Any:  # noqa: ANN401
+    def prior(self) -> Any:
         """The prior."""
         return self.offers.get("prior")
 
     @property
-    def x_true(self) -> Any:  # noqa: ANN401
+    def x_true(self) -> Any:
         """The truth, or None."""
         return self.truth.x
 
-    def reference(self, system: int | None = None) -> Any:  # noqa: ANN401
+    def reference(self, system: int | None = None) -> Any:
         """Return the truth, of one system where there are several."""
         return self.x_true if system is None or self.x_true is None else self.x_true[system]
 
-    def align(self, x: Any, system: int | None = None) -> Any:  # noqa: ANN401
+    def align(self, x: Any, system: int | None = None) -> Any:
         """Return the representative of `x` nearest to the truth, among those that the data cannot tell apart."""
         return x if self.x_true is None else self.truth.align(x, self.reference(system))
 
-    def distance(self, x: Any, system: int | None = None) -> Tensor | None:  # noqa: ANN401
+    def distance(self, x: Any, system: int | None = None) -> Tensor | None:
         """Return ‖x − x_true‖ / ‖x_true‖ per sample, the problem's ambiguity removed; None without a truth."""
         if self.x_true is None:
             return None
@@ -98,7 +98,7 @@ class Problem:
         return cache[system]
 
 
-def space_of(x: Any) -> Any:  # noqa: ANN401
+def space_of(x: Any) -> Any:
     """Return the space of which `x` is one element."""
     from explorer.linalg import ProductSpace
 

@@ -17,7 +17,7 @@ from explorer.engine.driver import Drive, Snapshot, refuse_unreported
 from explorer.engine.history import History
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
-from explorer.engine.spec import Choice, RunSpec
+from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop, largest_step
 from explorer.linalg import Rng
 from explorer.rules.select import select_parameter
@@ -84,12 +84,12 @@ class Run:
     arrays: list[Mapping[str, Tensor]] = field(default_factory=list)
 
     @property
-    def x_true(self) -> Any:  # noqa: ANN401
+    def x_true(self) -> Any:
         """The truth, or None."""
         return self.problem.x_true
 
     @property
-    def y(self) -> Any:  # noqa: ANN401
+    def y(self) -> Any:
         """The data, or None."""
         return self.problem.y
 
@@ -100,14 +100,14 @@ class Run:
 
         return metrics(self.problem, self.x)
 
-    def save(self, folder: Any) -> None:  # noqa: ANN401 - a path
+    def save(self, folder: Any) -> None:
         """Write the run into a folder: ``spec.json``, ``run.json`` and ``arrays.npz``."""
         from explorer.engine.store import save
 
         save(self, folder)
 
     @staticmethod
-    def load(folder: Any) -> Run:  # noqa: ANN401 - a path
+    def load(folder: Any) -> Run:
         """Read a run back; nothing is unpickled and the problem is built anew from its specification."""
         from explorer.engine.store import load
 
@@ -145,7 +145,7 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     offers["rng"] = Rng(spec.seed, f"solver/{component.name}", batch[0] if len(batch) == 1 else None)
     component.bind(offers, params)
 
-    def start() -> Any:  # noqa: ANN401
+    def start() -> Any:
         if chosen is not None and issubclass(_given(component), Solution):
             return _tuned(component, offers, params, chosen)
         return component.bind(offers, params)()
@@ -272,13 +272,13 @@ def _settled(history: History) -> dict[str, Any]:
     return {name: history[name] for name in history}
 
 
-def _host(step: Tensor | None) -> Any:  # noqa: ANN401
+def _host(step: Tensor | None) -> Any:
     if step is None:
         return None
     return int(step) if step.ndim == 0 else step.cpu().numpy()
 
 
-def _reasons(codes: Any) -> Any:  # noqa: ANN401
+def _reasons(codes: Any) -> Any:
     made = np.empty(codes.shape, dtype=object)
     for index in np.ndindex(codes.shape):
         made[index] = Reason(int(codes[index]))

@@ -170,16 +170,16 @@ class RunSpec(_Frozen):
     def __init__(
         self,
         *,
-        problem: Any = "shepp_logan",  # noqa: ANN401 - a name, a mapping or a Choice
-        operator: Any = "gaussian_blur",  # noqa: ANN401
-        noise: Any = "gaussian",  # noqa: ANN401
-        prior: Any = "none",  # noqa: ANN401
-        precond: Any = "none",  # noqa: ANN401
-        solver: Any = "cgls",  # noqa: ANN401
-        rule: Any = "fixed",  # noqa: ANN401
-        stop: Any = "budget",  # noqa: ANN401
-        record: Any = None,  # noqa: ANN401
-        version: Any = VERSION,  # noqa: ANN401
+        problem: Any = "shepp_logan",
+        operator: Any = "gaussian_blur",
+        noise: Any = "gaussian",
+        prior: Any = "none",
+        precond: Any = "none",
+        solver: Any = "cgls",
+        rule: Any = "fixed",
+        stop: Any = "budget",
+        record: Any = None,
+        version: Any = VERSION,
         **rest: Any,
     ) -> None:
         if version != VERSION:
@@ -247,7 +247,7 @@ class RunSpec(_Frozen):
         return hash(self.key())
 
 
-def _choice(value: Any, field: str) -> Choice | None:  # noqa: ANN401 - from outside
+def _choice(value: Any, field: str) -> Choice | None:
     if value is None and field == "operator":
         return None
     if isinstance(value, Choice):
@@ -258,7 +258,7 @@ def _choice(value: Any, field: str) -> Choice | None:  # noqa: ANN401 - from out
     return Choice(**checked)
 
 
-def _record(value: Any) -> Record:  # noqa: ANN401 - from outside
+def _record(value: Any) -> Record:
     if value is None:
         return Record()
     if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
@@ -271,26 +271,26 @@ def _record(value: Any) -> Record:  # noqa: ANN401 - from outside
         raise SpecError(error.message, f"record.{error.field}") from None
 
 
-def frozen(value: Any) -> Any:  # noqa: ANN401 - JSON
+def frozen(value: Any) -> Any:
     """Return JSON data that cannot be changed: mapping proxies and tuples."""
     if isinstance(value, Mapping):
         return MappingProxyType({k: frozen(v) for k, v in value.items()})
     return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
 
 
-def thawed(value: Any) -> Any:  # noqa: ANN401 - JSON
+def thawed(value: Any) -> Any:
     """Return plain dicts and lists again."""
     if isinstance(value, Mapping):
         return {k: thawed(v) for k, v in value.items()}
     return [thawed(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def canonical(value: Any) -> str:  # noqa: ANN401 - JSON
+def canonical(value: Any) -> str:
     """Return JSON text that is the same for the same data."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _depth(value: Any) -> int:  # noqa: ANN401 - JSON
+def _depth(value: Any) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, inner), default=0)
 

@@ -105,7 +105,7 @@ def _assemble(spec: RunSpec, about: dict[str, Any], arrays: dict[str, Any]) -> R
     )
 
 
-def _pack(arrays: dict[str, Any], name: str, x: Any) -> None:  # noqa: ANN401
+def _pack(arrays: dict[str, Any], name: str, x: Any) -> None:
     if isinstance(x, Blocks):
         for i, block in enumerate(x):
             arrays[f"{name}/{i}"] = block.cpu().numpy()
@@ -113,7 +113,7 @@ def _pack(arrays: dict[str, Any], name: str, x: Any) -> None:  # noqa: ANN401
         arrays[name] = x.cpu().numpy()
 
 
-def _unpack(arrays: dict[str, Any], name: str) -> Any:  # noqa: ANN401
+def _unpack(arrays: dict[str, Any], name: str) -> Any:
     if name in arrays:
         return torch.from_numpy(arrays[name])
     blocks = []
@@ -122,7 +122,7 @@ def _unpack(arrays: dict[str, Any], name: str) -> Any:  # noqa: ANN401
     return Blocks(blocks) if blocks else None
 
 
-def _step(value: Any) -> Any:  # noqa: ANN401
+def _step(value: Any) -> Any:
     return int(value) if value.ndim == 0 else value
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from explorer.linalg.arithmetic import axpy, safe_divide, scale
 
 
-def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:  # noqa: ANN401 - operators live one room below
+def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:
     """Estimate the spectral norm of `A` from below by `steps` steps of Golub–Kahan from `v`, without reorthogonalisation.
 
     Parameters

@@ -40,26 +40,26 @@ class Rng:
         """Return an independent stream for a part of the component."""
         return Rng(self.seed, f"{self.component}/{name}", draws)
 
-    def sample(self, draw: Callable[[torch.Generator], Tensor], device: Any = "cpu") -> Tensor:  # noqa: ANN401
+    def sample(self, draw: Callable[[torch.Generator], Tensor], device: Any = "cpu") -> Tensor:
         """Call `draw` with each stream's generator and stack the results, moved to `device`."""
         if self.draws is None:
             return draw(self._streams[0]).to(device)
         return torch.stack([draw(g) for g in self._streams]).to(device)
 
-    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:  # noqa: ANN401
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:
         """Return standard normal entries, shape ``(*draws, *shape)``; unit variance also where complex."""
         wide = torch.complex128 if dtype.is_complex else torch.float64
         return self.sample(lambda g: torch.randn(tuple(shape), generator=g, dtype=wide).to(dtype), device)
 
     def uniform(
         self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu"
-    ) -> Tensor:  # noqa: ANN401
+    ) -> Tensor:
         """Return entries uniform on [0, 1), shape ``(*draws, *shape)``."""
         return self.sample(
             lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).to(dtype), device
         )
 
-    def permutation(self, n: int, device: Any = "cpu") -> Tensor:  # noqa: ANN401
+    def permutation(self, n: int, device: Any = "cpu") -> Tensor:
         """Return a random permutation of 0 … n−1, shape ``(*draws, n)``."""
         return self.sample(lambda g: torch.randperm(n, generator=g), device)
 

@@ -107,7 +107,7 @@ class Space:
     def _flat(self, u: Tensor) -> Tensor:
         return u.reshape(*self.batch(u), self.size)
 
-    def check(self, x: Any, what: str) -> None:  # noqa: ANN401 - from outside
+    def check(self, x: Any, what: str) -> None:
         """Refuse `x` if it is not an element of this space.
 
         Raises
@@ -132,7 +132,7 @@ class Space:
                 f"{what} is on {x.device}, and must be on {self.device}: move it with .to('{self.device}')"
             )
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Space:  # noqa: ANN401
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Space:
         """Return the space on another device or in another precision; a real dtype keeps complex spaces complex."""
         return replace(self, device=torch.device(device or self.device), dtype=_matching(self.dtype, dtype))
 
@@ -209,14 +209,14 @@ class ProductSpace:
         """Return the norm per sample."""
         return self.norm2(u).sqrt()
 
-    def check(self, x: Any, what: str) -> None:  # noqa: ANN401 - from outside
+    def check(self, x: Any, what: str) -> None:
         """Refuse `x` if it is not an element of this space."""
         if not isinstance(x, Blocks) or len(x) != len(self.spaces):
             raise SpecError(f"{what} is a {type(x).__name__}, and must be {len(self.spaces)} blocks")
         for i, (space, block) in enumerate(zip(self.spaces, x, strict=True)):
             space.check(block, f"block {i} of {what}")
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> ProductSpace:  # noqa: ANN401
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> ProductSpace:
         """Return the space on another device or in another precision."""
         return ProductSpace(tuple(s.to(device, dtype) for s in self.spaces))
 
@@ -232,7 +232,7 @@ class Blocks:
 
     __slots__ = ("parts",)
 
-    def __init__(self, parts: Any) -> None:  # noqa: ANN401 - any iterable of tensors
+    def __init__(self, parts: Any) -> None:
         self.parts: tuple[Tensor, ...] = tuple(parts)
 
     def __len__(self) -> int:
@@ -248,7 +248,7 @@ class Blocks:
         """Apply `function` block by block."""
         return Blocks(function(*parts) for parts in zip(self.parts, *others, strict=True))
 
-    def _combine(self, other: Any, op: Callable[[Any, Any], Tensor]) -> Blocks:  # noqa: ANN401
+    def _combine(self, other: Any, op: Callable[[Any, Any], Tensor]) -> Blocks:
         from explorer.linalg.arithmetic import expand
 
         if isinstance(other, Blocks):
@@ -261,12 +261,12 @@ class Blocks:
     def __sub__(self, other: Blocks) -> Blocks:
         return self._combine(other, operator.sub)
 
-    def __mul__(self, other: Any) -> Blocks:  # noqa: ANN401
+    def __mul__(self, other: Any) -> Blocks:
         return self._combine(other, operator.mul)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Blocks:  # noqa: ANN401
+    def __truediv__(self, other: Any) -> Blocks:
         return self._combine(other, operator.truediv)
 
     def __neg__(self) -> Blocks:
@@ -280,7 +280,7 @@ class Blocks:
         """Return the blocks cut from the autograd graph."""
         return self.map(torch.detach)
 
-    def to(self, *args: Any, **kwargs: Any) -> Blocks:  # noqa: ANN401
+    def to(self, *args: Any, **kwargs: Any) -> Blocks:
         """Move or convert every block."""
         return self.map(lambda a: a.to(*args, **kwargs))
 
@@ -298,7 +298,7 @@ _pytree.register_pytree_node(
 
 def convert(
     thing: Any, device: Any = None, dtype: torch.dtype | None = None, memo: dict[int, Any] | None = None
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Return `thing` with every tensor and space in it moved to `device` and `dtype`; the original is left alone.
 
     A real `dtype` maps complex buffers to the matching complex dtype; integer and boolean buffers keep theirs.

@@ -13,5 +13,5 @@ from explorer.noise.base import NoiseModel
 __all__ = ["NoiseModel"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return catalogue.noises.public(name, __name__)

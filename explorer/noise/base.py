@@ -39,6 +39,6 @@ class NoiseModel:
         """Return ``y − clean`` scaled to unit variance an entry."""
         raise NotImplementedError
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:  # noqa: ANN401 - same type
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:
         """Return the model on another device or in another precision."""
         return convert(self, device, dtype)

@@ -13,5 +13,5 @@ from explorer.operators.base import SVD, ForwardModel, LinearOperator
 __all__ = ["SVD", "ForwardModel", "LinearOperator"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return catalogue.operators.public(name, __name__)

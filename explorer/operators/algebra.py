@@ -23,10 +23,10 @@ class Adjoint(LinearOperator):
         self.operator = operator
         self.title = f"the adjoint of {operator.title}"
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return self.operator.adjoint(x)
 
-    def _adjoint(self, y: Any) -> Any:  # noqa: ANN401
+    def _adjoint(self, y: Any) -> Any:
         return self.operator.forward(y)
 
     @property
@@ -60,10 +60,10 @@ class Composition(LinearOperator):
             left.H is right or right.H is left or _undo(left) is right or _undo(right) is left
         )
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return self.left.forward(self.right.forward(x))
 
-    def _adjoint(self, y: Any) -> Any:  # noqa: ANN401
+    def _adjoint(self, y: Any) -> Any:
         return self.right.adjoint(self.left.adjoint(y))
 
     @property
@@ -104,10 +104,10 @@ class Sum(LinearOperator):
         self.self_adjoint = left.self_adjoint and right.self_adjoint
         self.positive = left.positive and right.positive
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return self.left.forward(x) + self.right.forward(x)
 
-    def _adjoint(self, y: Any) -> Any:  # noqa: ANN401
+    def _adjoint(self, y: Any) -> Any:
         return self.left.adjoint(y) + self.right.adjoint(y)
 
 
@@ -124,10 +124,10 @@ class Scaled(LinearOperator):
         self.self_adjoint = real and operator.self_adjoint
         self.positive = real and operator.positive and factor >= 0  # type: ignore[operator]
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return self.operator.forward(x) * self.factor
 
-    def _adjoint(self, y: Any) -> Any:  # noqa: ANN401
+    def _adjoint(self, y: Any) -> Any:
         return self.operator.adjoint(y) * (
             self.factor.conjugate() if isinstance(self.factor, complex) else self.factor
         )
@@ -154,10 +154,10 @@ class Stack(LinearOperator):
         self.operators = tuple(operators)
         self.title = "a stack of " + ", ".join(op.title for op in operators)
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return Blocks(op.forward(x) for op in self.operators)
 
-    def _adjoint(self, y: Blocks) -> Any:  # noqa: ANN401
+    def _adjoint(self, y: Blocks) -> Any:
         parts = [op.adjoint(b) for op, b in zip(self.operators, y, strict=True)]
         total = parts[0]
         for part in parts[1:]:

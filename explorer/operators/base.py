@@ -37,27 +37,27 @@ class ForwardModel:
     counts_as = ""
     _movable = True
 
-    domain: AnySpace
-    codomain: AnySpace
+    domain: Any
+    codomain: Any
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401 - tensor or blocks
+    def _forward(self, x: Any) -> Any:
         raise SpecError(f"{self.title} does not define its forward map")
 
-    def forward(self, x: Any) -> Any:  # noqa: ANN401 - tensor or blocks
+    def forward(self, x: Any) -> Any:
         """Return ``F(x)``, shape ``(*batch, *codomain.shape)``."""
         self.domain.check(x, f"the argument of {self.title}")
         count_call(self, name=self.counts_as)
         return self._forward(x)
 
-    def __call__(self, x: Any) -> Any:  # noqa: ANN401
+    def __call__(self, x: Any) -> Any:
         """Return ``F(x)``."""
         return self.forward(x)
 
-    def linearize(self, x: Any) -> tuple[Any, LinearOperator]:  # noqa: ANN401
+    def linearize(self, x: Any) -> tuple[Any, LinearOperator]:
         """Return ``F(x)`` and the Jacobian at `x` as a linear operator, by :mod:`torch.func` unless overridden."""
         return self.forward(x), Jacobian(self, x)
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:  # noqa: ANN401 - same type
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:
         """Return this object on another device or in another precision; the original is left alone."""
         return convert(self, device, dtype)
 
@@ -86,30 +86,30 @@ class _Apply(torch.autograd.Function):
     """One application; its derivative is the same operator, its backward the adjoint, a batch one more dimension."""
 
     @staticmethod
-    def forward(operator: LinearOperator, adjoint: bool, single: bool, *parts: Tensor) -> Any:  # noqa: ANN401
+    def forward(operator: LinearOperator, adjoint: bool, single: bool, *parts: Tensor) -> Any:
         x = parts[0] if single else Blocks(parts)
         y = operator._adjoint(x) if adjoint else operator._forward(x)
         return tuple(y) if isinstance(y, Blocks) else y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.operator, ctx.is_adjoint = inputs[:2]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
         back = _apply(
             ctx.operator, not ctx.is_adjoint, gradients[0] if len(gradients) == 1 else Blocks(gradients)
         )
         return None, None, None, *(back if isinstance(back, Blocks) else (back,))
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:  # noqa: ANN401
+    def jvp(ctx: Any, *tangents: Any) -> Any:
         parts = tangents[3:]
         push = _apply(ctx.operator, ctx.is_adjoint, parts[0] if len(parts) == 1 else Blocks(parts))
         return tuple(push) if isinstance(push, Blocks) else push
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, operator: Any, adjoint: bool, single: bool, *parts: Tensor) -> Any:  # noqa: ANN401
+    def vmap(info: Any, in_dims: Any, operator: Any, adjoint: bool, single: bool, *parts: Tensor) -> Any:
         moved = [
             p.movedim(d, 0) if d is not None else p.expand(info.batch_size, *p.shape)
             for p, d in zip(parts, in_dims[3:], strict=True)
@@ -118,7 +118,7 @@ class _Apply(torch.autograd.Function):
         return (tuple(y), (0,) * len(y)) if isinstance(y, Blocks) else (y, 0)
 
 
-def _apply(operator: LinearOperator, adjoint: bool, x: Any) -> Any:  # noqa: ANN401
+def _apply(operator: LinearOperator, adjoint: bool, x: Any) -> Any:
     count_call(operator, "ᴴ" if adjoint else "", operator.counts_as)
     single = not isinstance(x, Blocks)
     y = _Apply.apply(operator, adjoint, single, *((x,) if single else x))
@@ -147,24 +147,24 @@ class LinearOperator(ForwardModel):
         self.domain = domain
         self.codomain = domain if codomain is None else codomain
 
-    def _adjoint(self, y: Any) -> Any:  # noqa: ANN401 - tensor or blocks
+    def _adjoint(self, y: Any) -> Any:
         raise SpecError(f"{self.title} does not define its adjoint")
 
-    def forward(self, x: Any) -> Any:  # noqa: ANN401
+    def forward(self, x: Any) -> Any:
         """Return ``A x``, shape ``(*batch, *codomain.shape)``."""
         self.domain.check(x, f"the argument of {self.title}")
         return _apply(self, False, x)
 
-    def adjoint(self, y: Any) -> Any:  # noqa: ANN401
+    def adjoint(self, y: Any) -> Any:
         """Return ``Aᴴ y``, shape ``(*batch, *domain.shape)``."""
         self.codomain.check(y, f"the argument of the adjoint of {self.title}")
         return _apply(self, True, y)
 
-    def gram(self, x: Any) -> Any:  # noqa: ANN401
+    def gram(self, x: Any) -> Any:
         """Return ``Aᴴ A x``."""
         return self.adjoint(self.forward(x))
 
-    def linearize(self, x: Any) -> tuple[Any, LinearOperator]:  # noqa: ANN401
+    def linearize(self, x: Any) -> tuple[Any, LinearOperator]:
         """Return ``A x`` and the operator itself."""
         return self.forward(x), self
 
@@ -177,7 +177,7 @@ class LinearOperator(ForwardModel):
 
         return self if self.self_adjoint else Adjoint(self)
 
-    def __matmul__(self, other: Any) -> Any:  # noqa: ANN401 - operator or element
+    def __matmul__(self, other: Any) -> Any:
         from explorer.operators.algebra import Composition
 
         return Composition(self, other) if isinstance(other, LinearOperator) else self.forward(other)
@@ -271,16 +271,16 @@ class Jacobian(LinearOperator):
 
     counts_as = "J"
 
-    def __init__(self, model: ForwardModel, x: Any) -> None:  # noqa: ANN401
+    def __init__(self, model: ForwardModel, x: Any) -> None:
         super().__init__(model.domain, model.codomain)
         self.model, self.x = model, x
         self.title = f"the Jacobian of {model.title}"
 
-    def _forward(self, v: Any) -> Any:  # noqa: ANN401
+    def _forward(self, v: Any) -> Any:
         x = self.x if isinstance(v, Blocks) else self.x.expand_as(v)
         return torch.func.jvp(self.model._forward, (x,), (v,))[1]
 
-    def _adjoint(self, w: Any) -> Any:  # noqa: ANN401
+    def _adjoint(self, w: Any) -> Any:
         return torch.func.vjp(self.model._forward, self.x)[1](w)[0]
 
 
@@ -292,7 +292,7 @@ class Identity(LinearOperator):
     positive = True
     has_svd = True  # type: ignore[assignment]
 
-    def _forward(self, x: Any) -> Any:  # noqa: ANN401
+    def _forward(self, x: Any) -> Any:
         return x.clone()
 
     _adjoint = _forward
@@ -413,7 +413,7 @@ def _thin_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return u, s, vh.mH
 
 
-def _matvec(matrix: Tensor, x: Tensor, source: Any, target: Any) -> Tensor:  # noqa: ANN401
+def _matvec(matrix: Tensor, x: Tensor, source: Any, target: Any) -> Tensor:
     batch = source.batch(x)
     if not batch:
         return (matrix @ x.reshape(-1)).reshape(target.shape)

@@ -13,5 +13,5 @@ from explorer.priors.base import Prior
 __all__ = ["Prior"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return catalogue.priors.public(name, __name__)

@@ -42,15 +42,15 @@ class Prior:
         """The analysis operator K."""
         return Identity(self.domain)
 
-    def value(self, x: Any) -> Tensor:  # noqa: ANN401 - tensor or blocks
+    def value(self, x: Any) -> Tensor:
         """Return ``R(x)`` per sample."""
         raise SpecError(f"{self.title} has no value to evaluate")
 
-    def prox(self, x: Any, step: float | Tensor) -> Any:  # noqa: ANN401
+    def prox(self, x: Any, step: float | Tensor) -> Any:
         r"""Return ``argmin_u ½‖u − x‖² + step · R(u)``."""
         raise SpecError(f"{self.title} has no proximal map")
 
-    def gradient(self, x: Any) -> Any:  # noqa: ANN401
+    def gradient(self, x: Any) -> Any:
         """Return ``∇R(x)``."""
         raise SpecError(f"{self.title} has no gradient")
 
@@ -58,15 +58,15 @@ class Prior:
         """Return a Lipschitz constant of the gradient."""
         raise SpecError(f"{self.title} has no gradient")
 
-    def dual_prox(self, z: Any, step: float | Tensor) -> Any:  # noqa: ANN401
+    def dual_prox(self, z: Any, step: float | Tensor) -> Any:
         """Return the proximal map of ``step · (weight · g)*``, for splittings with ``K x``."""
         raise SpecError(f"{self.title} does not split as g(K x)")
 
-    def denoise(self, x: Any, sigma: float | Tensor) -> Any:  # noqa: ANN401
+    def denoise(self, x: Any, sigma: float | Tensor) -> Any:
         """Return the posterior mean of the clean element, given `x` with white noise of standard deviation `sigma`."""
         raise SpecError(f"{self.title} has no denoiser")
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:  # noqa: ANN401 - same type
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:
         """Return the prior on another device or in another precision."""
         return convert(self, device, dtype)
 

@@ -22,15 +22,15 @@ class NoPrior(Prior):
     def __init__(self, domain: Space | ProductSpace) -> None:
         super().__init__(domain)
 
-    def value(self, x: Any) -> Tensor:  # noqa: ANN401
+    def value(self, x: Any) -> Tensor:
         """Return zero per sample."""
         return torch.zeros_like(self.domain.norm(x))
 
-    def prox(self, x: Any, step: float | Tensor) -> Any:  # noqa: ANN401
+    def prox(self, x: Any, step: float | Tensor) -> Any:
         """Return `x`."""
         return x
 
-    def gradient(self, x: Any) -> Any:  # noqa: ANN401
+    def gradient(self, x: Any) -> Any:
         """Return zero."""
         return x * 0
 

@@ -13,5 +13,5 @@ from explorer.problems.base import Truth
 __all__ = ["Truth"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return catalogue.problems.public(name, __name__)

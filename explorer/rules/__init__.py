@@ -10,5 +10,5 @@ from typing import Any
 from explorer import catalogue
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return catalogue.rules.public(name, __name__)

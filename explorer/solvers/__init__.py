@@ -16,7 +16,7 @@ from explorer.solvers.steps import Draw, Solution, Step
 __all__ = ["Draw", "Solution", "Step"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any registered component
+def __getattr__(name: str) -> Any:
     return _owning(catalogue.solvers.public(name, __name__))
 
 
@@ -24,7 +24,7 @@ def _owning(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a solver so that what it yields may be kept."""
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def call(*args: Any, **kwargs: Any) -> Any:
         made = function(*args, **kwargs)
         return made if isinstance(made, Solution) else _cloned(made)
 

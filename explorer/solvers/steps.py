@@ -33,7 +33,7 @@ class Step:
 
     def __init__(
         self,
-        x: Any,  # noqa: ANN401 - tensor or blocks
+        x: Any,
         *,
         system: int | None = None,
         cost: Mapping[str, int] | None = None,

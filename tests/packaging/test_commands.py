@@ -1,5 +1,6 @@
 """The command line passes JupyterLab its arguments and answers mistakes with a sentence."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,15 +22,18 @@ def lab_arguments(monkeypatch) -> list[str]:
     return arguments
 
 
-def test_lab_opens_the_first_notebook_of_the_checkout(lab_arguments):
+@pytest.mark.parametrize(("user", "as_root"), [(0, ["--allow-root"]), (1000, [])])
+def test_lab_opens_the_first_notebook_of_the_checkout(user, as_root, lab_arguments, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
     assert cli.main(["lab"]) == 0
     start_page = "/lab/tree/notebooks/00-start-here.ipynb"
-    assert lab_arguments == [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url={start_page}"]
+    assert lab_arguments == [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url={start_page}", *as_root]
 
 
 def test_lab_passes_on_what_it_does_not_know(lab_arguments):
-    assert cli.main(["lab", "--no-browser", "--port=8899", "--ip", "0.0.0.0"]) == 0
-    assert lab_arguments[2:] == ["--no-browser", "--port=8899", "--ip", "0.0.0.0"]
+    theirs = ["--no-browser", "--port=8899", "--ip", "0.0.0.0"]
+    assert cli.main(["lab", *theirs]) == 0
+    assert lab_arguments[-4:] == theirs
 
 
 def test_an_installed_package_without_a_checkout_finds_its_own_notebooks(monkeypatch, tmp_path):

@@ -98,6 +98,7 @@ def test_no_file_of_the_set_up_names_a_package_registry():
         assert "index" not in text, path
 
 
+@pytest.mark.filterwarnings("ignore:pythonjsonlogger.jsonlogger has been moved:DeprecationWarning")
 def test_binder_builds_our_environment_and_installs_explorer(monkeypatch):
     from repo2docker.app import Repo2Docker
     from repo2docker.buildpacks.conda import CondaBuildPack
@@ -134,6 +135,10 @@ def test_a_wheel_carries_the_jupyterlab_settings(kind, tmp_path):
         assert bool(notebooks) == (not kind)
 
 
-def test_the_installed_jupyterlab_keeps_widget_messages_on_the_main_thread():
+def test_the_installed_jupyterlab_keeps_widgets_on_the_main_thread_and_asks_no_server():
     settings = json.loads((Path(sys.prefix) / OVERRIDES).read_text("utf-8"))
-    assert settings["@jupyterlab/apputils-extension:kernels-settings"]["commsOverSubshells"] == "disabled"
+    assert settings["@jupyterlab/apputils-extension:kernels-settings"] == {"commsOverSubshells": "disabled"}
+    assert settings["@jupyterlab/apputils-extension:notification"] == {
+        "checkForUpdates": False,
+        "fetchNews": "false",
+    }
