@@ -155,9 +155,7 @@ class Need:
     @property
     def says(self) -> str:
         """The need as a phrase."""
-        phrases = [c.says for c in self.capabilities] or [
-            getattr(self.type, "says", NAMES.get(self.name, self.name))
-        ]
+        phrases = [c.says for c in self.capabilities] or [getattr(self.type, "says", NAMES.get(self.name, self.name))]
         return " that is also ".join(phrases)
 
     def lacks(self, thing: object) -> str | None:
@@ -270,9 +268,7 @@ class Component:
         from pydantic import ConfigDict, create_model
 
         fields = {knob.name: _schema_field(knob) for knob in self.knobs.values()}
-        return create_model(
-            self.name, __config__=ConfigDict(extra="forbid", strict=True, frozen=True), **fields
-        )
+        return create_model(self.name, __config__=ConfigDict(extra="forbid", strict=True, frozen=True), **fields)
 
     def check(self, params: Mapping[str, Any], field: str = "") -> dict[str, Any]:
         """Return `params` with every default filled in.
@@ -287,9 +283,7 @@ class Component:
         where = field or self.name
         for name in params:
             if name not in self.knobs:
-                raise SpecError(
-                    f"{self.title} has no knob {name!r}{_nearest(name, self.knobs)}", f"{where}.{name}"
-                )
+                raise SpecError(f"{self.title} has no knob {name!r}{_nearest(name, self.knobs)}", f"{where}.{name}")
         values = {}
         for name, value in params.items():
             values[name] = (
@@ -332,9 +326,7 @@ class Component:
             if offers.get(need.name) is not None:
                 needs[need.name] = offers[need.name]
                 if (phrase := need.lacks(offers[need.name])) is not None:
-                    raise SpecError(
-                        f"{self.title} needs {phrase}, and {describe(offers[need.name])} is not", self.kind
-                    )
+                    raise SpecError(f"{self.title} needs {phrase}, and {describe(offers[need.name])} is not", self.kind)
             elif not need.optional:
                 raise SpecError(f"{self.title} needs {need.says}, and there is none", self.kind)
         return functools.partial(self.function, **needs, **values)
@@ -351,11 +343,7 @@ def check_part(value: Any, kind: str, field: str) -> dict[str, Any] | None:
         return None
     if isinstance(value, str):
         value = {"name": value}
-    if (
-        not isinstance(value, Mapping)
-        or not set(value) <= {"name", "params"}
-        or not isinstance(value.get("name"), str)
-    ):
+    if not isinstance(value, Mapping) or not set(value) <= {"name", "params"} or not isinstance(value.get("name"), str):
         raise SpecError(f"is {_short(value)}, and must be a name or {{'name': …, 'params': {{…}}}}", field)
     params = value.get("params", {})
     if not isinstance(params, Mapping):
@@ -484,9 +472,7 @@ class Shelf(Mapping[str, Component]):
         """Register a component; a second one of the same name is refused."""
         known = self._items.get(component.name)
         if known is not None and known.function.__module__ != component.function.__module__:
-            raise SpecError(
-                f"a {self.kind} named {component.name!r} is registered by {known.function.__module__}"
-            )
+            raise SpecError(f"a {self.kind} named {component.name!r} is registered by {known.function.__module__}")
         self._items[component.name] = component
 
     def remove(self, name: str) -> None:
@@ -496,9 +482,7 @@ class Shelf(Mapping[str, Component]):
     def find(self, name: str, field: str = "") -> Component:
         """Return the component of that name, or say which known name is nearest."""
         if not isinstance(name, str) or name not in self._load():
-            raise SpecError(
-                f"there is no {self.kind} {_short(name)}{_nearest(name, self._load())}", field or self.kind
-            )
+            raise SpecError(f"there is no {self.kind} {_short(name)}{_nearest(name, self._load())}", field or self.kind)
         return self._items[name]
 
     def public(self, name: str, module: str) -> Callable[..., Any]:

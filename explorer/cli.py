@@ -23,9 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 when the command did what it was asked to do.
     """
-    parser = argparse.ArgumentParser(
-        prog="explorer", description="Inverse problems, live.", allow_abbrev=False
-    )
+    parser = argparse.ArgumentParser(prog="explorer", description="Inverse problems, live.", allow_abbrev=False)
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     for add in (_add_lab,):

@@ -64,16 +64,12 @@ def device_of(spec: RunSpec) -> torch.device:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not present[device.type] or (
-        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    ):
+    if not present[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
         raise SpecError(f"is {spec.device!r}, and this machine has no such device: use 'cpu'", "device")
     return device
 
 
-def make(
-    choice: Choice, kind: str, offers: Mapping[str, Any], spec: RunSpec, draws: int | None = None
-) -> Any:
+def make(choice: Choice, kind: str, offers: Mapping[str, Any], spec: RunSpec, draws: int | None = None) -> Any:
     """Build one component with its own random stream."""
     component = SHELVES[kind][choice.name]
     stream = {"rng": Rng(spec.seed, f"{kind}/{choice.name}", draws)}
@@ -163,9 +159,7 @@ def _refuse_huge(entries: int, what: str, field: str) -> None:
 def _refuse_bad(x: Any, field: str) -> None:
     for part in x if isinstance(x, Blocks) else (x,):
         if isinstance(part, Tensor) and part.device.type != "meta" and not bool(torch.isfinite(part).all()):
-            raise SpecError(
-                "the signal contains NaN or infinite values: replace them before it is used", field
-            )
+            raise SpecError("the signal contains NaN or infinite values: replace them before it is used", field)
 
 
 __all__ = ["MAX_ENTRIES", "Space", "build", "device_of", "dtype_of", "make"]

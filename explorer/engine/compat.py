@@ -35,9 +35,7 @@ def compatible(spec: RunSpec, field: str = "solver") -> dict[str, str | None]:
             offers = build(shadow).offers
         except SpecError as error:
             return dict.fromkeys(SHELVES["solver"], str(error.message))
-        return {
-            name: _solver_refusal(component, shadow, offers) for name, component in SHELVES["solver"].items()
-        }
+        return {name: _solver_refusal(component, shadow, offers) for name, component in SHELVES["solver"].items()}
     return {name: _refusal(shadow, field, name) for name in SHELVES[RunSpec.kinds[field]]}
 
 

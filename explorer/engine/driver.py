@@ -113,9 +113,7 @@ class Drive:
         self._least_error: Tensor | None = None
         self._least_score: Tensor | None = None
         self._read_at = 0.0
-        self._progress = Progress(
-            data_norm=self._norm(problem.y), noise_norm=problem.offers.get("noise_norm")
-        )
+        self._progress = Progress(data_norm=self._norm(problem.y), noise_norm=problem.offers.get("noise_norm"))
 
     def _norm(self, y: Any) -> Tensor | None:
         return None if y is None or self.problem.codomain is None else self.problem.codomain.norm(y)
@@ -265,9 +263,5 @@ class Drive:
 def refuse_unreported(rule: Component, solver: Component) -> None:
     """Refuse a rule that needs a scalar which the solver does not report."""
     for need in rule.needs:
-        if need.name in ("residual", "dof", "solution_norm") and need.name not in solver.traits.get(
-            "reports", ()
-        ):
-            raise SpecError(
-                f"{rule.title} needs the {need.says}, which {solver.title} does not report", "rule"
-            )
+        if need.name in ("residual", "dof", "solution_norm") and need.name not in solver.traits.get("reports", ()):
+            raise SpecError(f"{rule.title} needs the {need.says}, which {solver.title} does not report", "rule")

@@ -18,11 +18,7 @@ def metrics(problem: Problem, x: Any) -> dict[str, Any]:
         return {}
     if not isinstance(problem.domain, Space) or problem.x_true.shape != problem.domain.shape:
         return (
-            {
-                "relative_error": _host(
-                    torch.stack([problem.distance(x[i], i) for i in range(len(problem.x_true))])
-                )
-            }
+            {"relative_error": _host(torch.stack([problem.distance(x[i], i) for i in range(len(problem.x_true))]))}
             if _sequence(problem)
             else {"relative_error": _host(problem.distance(x))}
         )
@@ -37,9 +33,7 @@ def metrics(problem: Problem, x: Any) -> dict[str, Any]:
 
 
 def _sequence(problem: Problem) -> bool:
-    return isinstance(problem.x_true, Tensor) and problem.x_true.shape[1:] == getattr(
-        problem.domain, "shape", None
-    )
+    return isinstance(problem.x_true, Tensor) and problem.x_true.shape[1:] == getattr(problem.domain, "shape", None)
 
 
 def psnr(x: Tensor, truth: Tensor) -> Any:
@@ -56,10 +50,7 @@ def ssim(x: Tensor, truth: Tensor) -> Any:
     span = float(reference.max() - reference.min()) or 1.0
     images = x.cpu().double().numpy().reshape(-1, *reference.shape)
     values = np.array(
-        [
-            structural_similarity(i, reference, data_range=span) if np.isfinite(i).all() else np.nan
-            for i in images
-        ]
+        [structural_similarity(i, reference, data_range=span) if np.isfinite(i).all() else np.nan for i in images]
     )
     return float(values[0]) if x.ndim == truth.ndim else values.reshape(x.shape[: x.ndim - truth.ndim])
 

@@ -64,9 +64,7 @@ class Snapshots:
             size = sum(p.numel() * p.element_size() for p in (x if isinstance(x, Blocks) else (x,)))
             number = min(self._capacity, max(2, self._max_bytes // max(size, 1))) if self._capacity else 0
             self._wanted = (
-                set(np.unique(np.geomspace(1, self._last, number).round().astype(int)).tolist())
-                if number
-                else set()
+                set(np.unique(np.geomspace(1, self._last, number).round().astype(int)).tolist()) if number else set()
             )
         if step in self._wanted:
             self.force(x, step)

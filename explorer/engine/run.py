@@ -132,14 +132,10 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     chosen = None if rule.traits["picks"] == "none" else (rule, spec.rule.params)
     if chosen is not None:
         if component.gives in (Solution,) and "tunes" not in component.traits:
-            raise SpecError(
-                f"{component.title} has no parameter for a rule to choose: set the rule to 'fixed'", "rule"
-            )
+            raise SpecError(f"{component.title} has no parameter for a rule to choose: set the rule to 'fixed'", "rule")
         if not issubclass(_given(component), Solution):
             if issubclass(_given(component), Draw):
-                raise SpecError(
-                    f"{component.title} draws samples: no rule applies, set the rule to 'fixed'", "rule"
-                )
+                raise SpecError(f"{component.title} draws samples: no rule applies, set the rule to 'fixed'", "rule")
             refuse_unreported(rule, component)
     batch, params, offers = _batched(component, spec, problem)
     offers["rng"] = Rng(spec.seed, f"solver/{component.name}", batch[0] if len(batch) == 1 else None)
@@ -239,9 +235,7 @@ def finish(spec: RunSpec, drive: Drive) -> Run:
     picked = drive.stopped.x is not None and not drive.moments.count
     stopped = Picked(drive.stopped.x, _host(drive.stopped.step)) if picked else None
     best = (
-        Picked(drive.best.x, _host(drive.best.step))
-        if drive.best.x is not None and not drive.moments.count
-        else None
+        Picked(drive.best.x, _host(drive.best.step)) if drive.best.x is not None and not drive.moments.count else None
     )
     x = stopped.x if stopped is not None else drive.x.clone() if drive.x is not None else None
     if drive.systems:
@@ -258,9 +252,7 @@ def finish(spec: RunSpec, drive: Drive) -> Run:
         reason=Reason(int(codes)) if codes.ndim == 0 else _reasons(codes),
         stopped=stopped,
         best=best,
-        snapshots=[
-            Picked(x, k) for x, k in zip(drive.snapshots.iterates, drive.snapshots.steps, strict=True)
-        ],
+        snapshots=[Picked(x, k) for x, k in zip(drive.snapshots.iterates, drive.snapshots.steps, strict=True)],
         samples=torch.stack(drive.samples) if drive.samples else None,
         variance=drive.moments.variance if drive.moments.count > 1 else None,
         r_hat=drive.moments.r_hat if drive.moments.count else None,

@@ -38,9 +38,7 @@ class _Frozen(BaseModel):
                     f"is not part of a {type(self).__name__}; known: {', '.join(type(self).model_fields)}",
                     where,
                 ) from None
-            raise SpecError(
-                f"is {first['input']!r:.80}, and is refused: {first['msg'].lower()}", where
-            ) from None
+            raise SpecError(f"is {first['input']!r:.80}, and is refused: {first['msg'].lower()}", where) from None
 
 
 class Choice(_Frozen):
@@ -208,9 +206,7 @@ class RunSpec(_Frozen):
             If the text is not JSON, too large, too deep, of an unknown version, or has an unknown field.
         """
         if len(text) > MAX_CHARACTERS:
-            raise SpecError(
-                f"the specification has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are read"
-            )
+            raise SpecError(f"the specification has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are read")
         try:
             data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
         except RecursionError:
@@ -262,9 +258,7 @@ def _record(value: Any) -> Record:
     if value is None:
         return Record()
     if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
-        raise SpecError(
-            f"is {value!r:.60}, and must be an object with {', '.join(Record.model_fields)}", "record"
-        )
+        raise SpecError(f"is {value!r:.60}, and must be an object with {', '.join(Record.model_fields)}", "record")
     try:
         return Record(**value)
     except SpecError as error:

@@ -84,9 +84,7 @@ def relative_residual(
     papers=["Morozov 1966: On the solution of functional equations by the method of regularization"],
     requires=("residual",),
 )
-def discrepancy(
-    progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="safety factor τ")] = 1.02
-) -> Code:
+def discrepancy(progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="safety factor τ")] = 1.02) -> Code:
     """Stop where ``‖r‖ ≤ τ · E‖n‖``."""
     return _where(progress.residual <= tau * progress.noise_norm, Reason.DISCREPANCY)
 
@@ -134,9 +132,7 @@ def both(
     return torch.where(one > 0, two, 0)
 
 
-def compile_stop(
-    choice: Mapping[str, Any], reports: Sequence[str] | None = None
-) -> Callable[[Progress], Code]:
+def compile_stop(choice: Mapping[str, Any], reports: Sequence[str] | None = None) -> Callable[[Progress], Code]:
     """Return the stop rule of a checked choice as one function of the progress.
 
     Parameters

@@ -78,9 +78,7 @@ def load(folder: str | Path) -> Run:
 def _assemble(spec: RunSpec, about: dict[str, Any], arrays: dict[str, Any]) -> Run:
     codes = arrays["reason"]
     reason: Any = (
-        Reason(int(codes))
-        if codes.ndim == 0
-        else np.vectorize(lambda c: Reason(int(c)), otypes=[object])(codes)
+        Reason(int(codes)) if codes.ndim == 0 else np.vectorize(lambda c: Reason(int(c)), otypes=[object])(codes)
     )
     picks = {
         n: Picked(_unpack(arrays, f"{n}/x"), _step(arrays[f"{n}/step"]))
@@ -97,8 +95,7 @@ def _assemble(spec: RunSpec, about: dict[str, Any], arrays: dict[str, Any]) -> R
         watching=dict(about["watching"]),
         reason=reason,
         snapshots=[
-            Picked(_unpack(arrays, f"snapshot/{i}/x"), _step(arrays[f"snapshot/{i}/step"]))
-            for i in range(count)
+            Picked(_unpack(arrays, f"snapshot/{i}/x"), _step(arrays[f"snapshot/{i}/step"])) for i in range(count)
         ],
         **{n: _unpack(arrays, n) for n in ("samples", "variance", "r_hat")},
         **picks,

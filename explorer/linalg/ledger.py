@@ -33,9 +33,7 @@ class Ledger:
         What the method itself cost, and what looking at it cost.
     """
 
-    def __init__(
-        self, names: Mapping[int, str] | None = None, cancelled: threading.Event | None = None
-    ) -> None:
+    def __init__(self, names: Mapping[int, str] | None = None, cancelled: threading.Event | None = None) -> None:
         self.names = dict(names or {})
         self.cancelled = cancelled or threading.Event()
         self.costs: Counter[str] = Counter()

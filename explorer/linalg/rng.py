@@ -51,13 +51,9 @@ class Rng:
         wide = torch.complex128 if dtype.is_complex else torch.float64
         return self.sample(lambda g: torch.randn(tuple(shape), generator=g, dtype=wide).to(dtype), device)
 
-    def uniform(
-        self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu"
-    ) -> Tensor:
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:
         """Return entries uniform on [0, 1), shape ``(*draws, *shape)``."""
-        return self.sample(
-            lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).to(dtype), device
-        )
+        return self.sample(lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).to(dtype), device)
 
     def permutation(self, n: int, device: Any = "cpu") -> Tensor:
         """Return a random permutation of 0 … n−1, shape ``(*draws, n)``."""

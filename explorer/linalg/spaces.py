@@ -116,21 +116,15 @@ class Space:
             In one sentence, with the shape, dtype or device that was expected.
         """
         if not isinstance(x, Tensor):
-            raise SpecError(
-                f"{what} is a {type(x).__name__}, and must be a tensor of shape (…, {_dims(self.shape)})"
-            )
+            raise SpecError(f"{what} is a {type(x).__name__}, and must be a tensor of shape (…, {_dims(self.shape)})")
         if x.ndim < self.ndim or tuple(x.shape[x.ndim - self.ndim :]) != self.shape:
-            raise SpecError(
-                f"{what} has shape ({_dims(x.shape)}), and must have shape (…, {_dims(self.shape)})"
-            )
+            raise SpecError(f"{what} has shape ({_dims(x.shape)}), and must have shape (…, {_dims(self.shape)})")
         if x.dtype != self.dtype:
             raise SpecError(
                 f"{what} has dtype {_name(x.dtype)}, and must have {_name(self.dtype)}: convert it with .to({self.dtype})"
             )
         if x.device != self.device and x.device.type != "meta":
-            raise SpecError(
-                f"{what} is on {x.device}, and must be on {self.device}: move it with .to('{self.device}')"
-            )
+            raise SpecError(f"{what} is on {x.device}, and must be on {self.device}: move it with .to('{self.device}')")
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Space:
         """Return the space on another device or in another precision; a real dtype keeps complex spaces complex."""

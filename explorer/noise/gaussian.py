@@ -61,9 +61,7 @@ class GaussianNoise(NoiseModel):
         """Return the standard deviation of an entry, per sample."""
         norm = space.norm(clean)
         return (
-            torch.full_like(norm, self.level)
-            if self.scale == "absolute"
-            else self.level * norm / math.sqrt(space.size)
+            torch.full_like(norm, self.level) if self.scale == "absolute" else self.level * norm / math.sqrt(space.size)
         )
 
     def sample(self, clean: Tensor, rng: Rng) -> Tensor:

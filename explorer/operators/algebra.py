@@ -69,11 +69,7 @@ class Composition(LinearOperator):
     @property
     def _gram_of(self) -> LinearOperator | None:
         """The operator whose Gram operator this is, if it is one."""
-        return (
-            self.right
-            if self.positive and (_undo(self.left) is self.right or self.left is self.right)
-            else None
-        )
+        return self.right if self.positive and (_undo(self.left) is self.right or self.left is self.right) else None
 
     @property
     def has_svd(self) -> bool:
@@ -128,9 +124,7 @@ class Scaled(LinearOperator):
         return self.operator.forward(x) * self.factor
 
     def _adjoint(self, y: Any) -> Any:
-        return self.operator.adjoint(y) * (
-            self.factor.conjugate() if isinstance(self.factor, complex) else self.factor
-        )
+        return self.operator.adjoint(y) * (self.factor.conjugate() if isinstance(self.factor, complex) else self.factor)
 
     @property
     def has_svd(self) -> bool:

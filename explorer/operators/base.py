@@ -97,9 +97,7 @@ class _Apply(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        back = _apply(
-            ctx.operator, not ctx.is_adjoint, gradients[0] if len(gradients) == 1 else Blocks(gradients)
-        )
+        back = _apply(ctx.operator, not ctx.is_adjoint, gradients[0] if len(gradients) == 1 else Blocks(gradients))
         return None, None, None, *(back if isinstance(back, Blocks) else (back,))
 
     @staticmethod
@@ -215,9 +213,7 @@ class LinearOperator(ForwardModel):
         SpecError
             If structure does not give one cheaply; `has_svd` says so beforehand.
         """
-        raise SpecError(
-            f"{self.title} has no cheap singular value decomposition: use to_dense() for a small one"
-        )
+        raise SpecError(f"{self.title} has no cheap singular value decomposition: use to_dense() for a small one")
 
     def gram_diagonal(self) -> Tensor | None:
         """Return the diagonal of ``Aᴴ A`` in the shape of the domain if structure gives it cheaply, else None."""
@@ -300,9 +296,7 @@ class Identity(LinearOperator):
     def svd(self) -> SVD:
         """Return ones with identities."""
         assert isinstance(self.domain, Space)
-        return SVD(
-            self, torch.ones(self.domain.shape, dtype=self.domain.dtype, device=self.domain.device).real, self
-        )
+        return SVD(self, torch.ones(self.domain.shape, dtype=self.domain.dtype, device=self.domain.device).real, self)
 
     def gram_diagonal(self) -> Tensor:
         """Return ones."""
@@ -369,9 +363,7 @@ class DenseMatrix(LinearOperator):
     ) -> None:
         super().__init__(domain, codomain)
         if tuple(matrix.shape) != (codomain.size, domain.size):
-            raise SpecError(
-                f"the matrix has shape {tuple(matrix.shape)}, and must have {(codomain.size, domain.size)}"
-            )
+            raise SpecError(f"the matrix has shape {tuple(matrix.shape)}, and must have {(codomain.size, domain.size)}")
         self.matrix, self.factors = matrix, factors
         self.self_adjoint, self.positive = self_adjoint, positive
         self._cache_svd: SVD | None = None
@@ -393,9 +385,7 @@ class DenseMatrix(LinearOperator):
         if cached is None:
             u, s, v = self.factors or _thin_svd(self.matrix)
             coefficients = Space((len(s),), self.domain.dtype, self.domain.device)
-            cached = SVD(
-                DenseMatrix(coefficients, self.codomain, u), s, DenseMatrix(coefficients, self.domain, v)
-            )
+            cached = SVD(DenseMatrix(coefficients, self.codomain, u), s, DenseMatrix(coefficients, self.domain, v))
             self._cache_svd = cached
         return cached
 

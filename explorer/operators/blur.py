@@ -25,9 +25,7 @@ class PeriodicConvolution(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         dims = tuple(range(-self.domain.ndim, 0))
-        return torch.fft.irfftn(
-            torch.fft.rfftn(y, dim=dims) * self.transfer.conj(), s=self.domain.shape, dim=dims
-        )
+        return torch.fft.irfftn(torch.fft.rfftn(y, dim=dims) * self.transfer.conj(), s=self.domain.shape, dim=dims)
 
 
 @operator("Gaussian blur", equation=r"(Ax)(t) = \int g_\sigma(t-s) x(s) ds")

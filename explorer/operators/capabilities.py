@@ -9,12 +9,8 @@ LINEAR_SQUARE = Capability("an operator from a space to itself", lambda A: A.dom
 SELF_ADJOINT = Capability("a self-adjoint operator", lambda A: A.self_adjoint)
 POSITIVE = Capability("a positive self-adjoint operator", lambda A: A.self_adjoint and A.positive)
 HAS_SVD = Capability("an operator with a cheap singular value decomposition", lambda A: A.has_svd)
-HAS_GRAM_DIAGONAL = Capability(
-    "an operator whose Gram diagonal is cheap", lambda A: A.gram_diagonal() is not None
-)
+HAS_GRAM_DIAGONAL = Capability("an operator whose Gram diagonal is cheap", lambda A: A.gram_diagonal() is not None)
 SIGNAL = Capability("a one-dimensional signal", lambda space: isinstance(space, Space) and space.ndim == 1)
 IMAGE = Capability("an image", lambda space: isinstance(space, Space) and space.ndim == 2)
-SQUARE_IMAGE = Capability(
-    "a square image", lambda space: IMAGE.admits(space) and space.shape[0] == space.shape[1]
-)
+SQUARE_IMAGE = Capability("a square image", lambda space: IMAGE.admits(space) and space.shape[0] == space.shape[1])
 SINGLE = Capability("a single space, not a product", lambda space: isinstance(space, Space))

@@ -29,6 +29,4 @@ _JUMPS = (
 def blocks(*, size: Annotated[int, Log(8, 65_536, unit="samples", help="number of samples")] = 256) -> Truth:
     """A piecewise constant signal with eleven jumps on [0, 1]."""
     t = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    return Truth(
-        sum((h * (t >= p).to(torch.float64) for p, h in _JUMPS), start=torch.zeros(size, dtype=torch.float64))
-    )
+    return Truth(sum((h * (t >= p).to(torch.float64) for p, h in _JUMPS), start=torch.zeros(size, dtype=torch.float64)))

@@ -34,9 +34,7 @@ def discrepancy(
 
 @rule(
     "Generalised cross-validation",
-    papers=[
-        "Golub, Heath & Wahba 1979: Generalized cross-validation as a method for choosing a good ridge parameter"
-    ],
+    papers=["Golub, Heath & Wahba 1979: Generalized cross-validation as a method for choosing a good ridge parameter"],
     equation=r"\min\; \|A x_\lambda - y\|^2 / (m - \mathrm{dof}_\lambda)^2",
     picks="minimum",
 )
