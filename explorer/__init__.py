@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from explorer.engine.cite import cite
     from explorer.engine.compat import compatible
     from explorer.engine.job import Job, start
+    from explorer.engine.notebooks import record
     from explorer.engine.reasons import Reason
     from explorer.engine.run import Run, run, stream
     from explorer.engine.spec import Choice, RunSpec
@@ -31,6 +32,7 @@ _HOME = {
     "as_operator": "operators.foreign",
     "cite": "engine.cite",
     "compatible": "engine.compat",
+    "record": "engine.notebooks",
     "run": "engine.run",
     "start": "engine.job",
     "stream": "engine.run",
@@ -61,6 +63,7 @@ __all__ = [
     "catalogue",
     "cite",
     "compatible",
+    "record",
     "run",
     "start",
     "stream",
