@@ -61,7 +61,5 @@ def test_a_wrong_command_is_refused_with_a_message(argv, capsys):
 
 @pytest.mark.parametrize("program", [["-m", "explorer"], ["-c", "from explorer.cli import main; main()"]])
 def test_the_program_shows_its_commands(program):
-    shown = subprocess.run(
-        [sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    shown = subprocess.run([sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "lab" in shown.stdout

@@ -47,9 +47,7 @@ def test_an_import_leaves_the_heavy_packages_for_their_first_use(statement):
     heavy = ["IPython", "anywidget", "dask", "ipywidgets", "jupyterlab", "matplotlib", "papermill", "plotly"]
     heavy += ["scipy.sparse.linalg", "skimage"]
     code = f"import sys; {statement}; print(*sorted(set({heavy!r}) & set(sys.modules)))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 
 
