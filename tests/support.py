@@ -34,7 +34,7 @@ def normal(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.flo
 
 
 def decay(n: int, condition: float = 1e3, kind: str = "geometric") -> Tensor:
-    """Return `n` singular values from 1 down to 1/condition: ``geometric``, ``arithmetic``, or ``cliff`` (two levels)."""
+    """Return `n` singular values from 1 down to 1/condition: geometric, arithmetic, or cliff (two levels)."""
     t = torch.linspace(0, 1, n, dtype=torch.float64)
     if kind == "geometric":
         return condition**-t
