@@ -9,6 +9,7 @@ from explorer import catalogue
 from explorer.catalogue import SpecError
 
 if TYPE_CHECKING:
+    from explorer.engine.build import build
     from explorer.engine.cite import cite
     from explorer.engine.compat import compatible
     from explorer.engine.job import Job, start
@@ -30,6 +31,7 @@ _HOME = {
     "RunSpec": "engine.spec",
     "add_file": "problems.files",
     "as_operator": "operators.foreign",
+    "build": "engine.build",
     "cite": "engine.cite",
     "compatible": "engine.compat",
     "record": "engine.notebooks",
@@ -60,6 +62,7 @@ __all__ = [
     "SpecError",
     "add_file",
     "as_operator",
+    "build",
     "catalogue",
     "cite",
     "compatible",
