@@ -46,7 +46,7 @@ chromium:
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Explorer needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing the pinned packages into $(VENV): a few minutes the first time."
+	@echo "Installing the pinned packages into $(VENV): a few minutes, and up to 6 GB with CUDA, the first time."
 	$(INSTALL) hatchling
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
