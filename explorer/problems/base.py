@@ -13,7 +13,7 @@ from explorer.linalg import Blocks
 Element = Tensor | Blocks
 
 
-def no_ambiguity(x: Element, reference: Element) -> Element:
+def no_ambiguity(x: Element, reference: Element) -> Element:  # noqa: ARG001 - others need it
     """Return `x`: the data determine the unknown without scale, sign, phase or order left open."""
     return x
 

@@ -1,4 +1,4 @@
-"""Phantoms: test images made by formula."""
+"""Phantoms: test images made by formula, fixed or drawn at random."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Log, problem
+from explorer.catalogue import Linear, problem
+from explorer.linalg import Rng
 from explorer.problems.base import Truth
+from explorer.problems.images import Size
 
 #: intensity, half axes, centre, rotation in degrees: the modified (higher contrast) head phantom
 _HEAD = (
@@ -22,6 +24,19 @@ _HEAD = (
     (0.1, 0.046, 0.023, -0.08, -0.605, 0.0),
     (0.1, 0.023, 0.023, 0.0, -0.606, 0.0),
     (0.1, 0.023, 0.046, 0.06, -0.605, 0.0),
+)
+
+#: intensity, left, right, top, bottom of the rectangles, as fractions of the side
+_RECTANGLES = (
+    (0.2, 0.05, 0.95, 0.05, 0.95),
+    (0.5, 0.12, 0.47, 0.12, 0.61),
+    (0.3, 0.2, 0.36, 0.23, 0.4),
+    (-0.2, 0.58, 0.88, 0.15, 0.33),
+    (0.8, 0.55, 0.72, 0.45, 0.82),
+    (-0.5, 0.61, 0.66, 0.5, 0.76),
+    (0.4, 0.15, 0.42, 0.72, 0.76),
+    (0.6, 0.15, 0.42, 0.82, 0.84),
+    (0.6, 0.8, 0.88, 0.6, 0.68),
 )
 
 
@@ -45,6 +60,27 @@ def _ellipses(size: int, ellipses: Tensor) -> Tensor:
         "Toft 1996: The Radon transform: theory and implementation",
     ],
 )
-def shepp_logan(*, size: Annotated[int, Log(8, 2048, unit="px", help="pixels a side")] = 128) -> Truth:
+def shepp_logan(*, size: Size = 128) -> Truth:
     """The head phantom with Toft's higher contrast: ten ellipses, values 0 to 1."""
     return Truth(_ellipses(size, torch.tensor(_HEAD, dtype=torch.float64)).clamp(0, 1))
+
+
+@problem("Random ellipses", papers=["Adler & Öktem 2018: Learned Primal-Dual Reconstruction"])
+def random_ellipses(
+    rng: Rng, *, size: Size = 128, count: Annotated[int, Linear(1, 100, help="number of ellipses")] = 12
+) -> Truth:
+    """Overlapping ellipses drawn at random inside the unit disc, values 0 to 1."""
+    intensity, a, b, x, y, turn = rng.uniform((6, count), torch.float64)
+    shapes = (0.1 + 0.9 * intensity, 0.04 + 0.21 * a, 0.04 + 0.21 * b, x - 0.5, y - 0.5, 180 * turn)
+    image = _ellipses(size, torch.stack(shapes, dim=1))
+    return Truth(image / image.max().clamp_min(0.1))
+
+
+@problem("Blocks image")
+def blocks_image(*, size: Size = 128) -> Truth:
+    """A piecewise constant image of nine rectangles, large and thin, values 0 to 1."""
+    t = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    image = torch.zeros(size, size, dtype=torch.float64)
+    for intensity, left, right, top, bottom in _RECTANGLES:
+        image += intensity * torch.outer((t > top) & (t < bottom), (t > left) & (t < right))
+    return Truth(image.clamp(0, 1))
