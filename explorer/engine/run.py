@@ -177,24 +177,24 @@ def _given(component: Component) -> type:
 def _batched(
     component: Component, spec: RunSpec, problem: Problem
 ) -> tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]:
-    """Shape batched knobs: a list of values becomes a new leading batch dimension of the data."""
+    """Shape batched knobs: a list of values becomes a new leading batch dimension of the data and the start."""
     batch, params, offers = problem.batch, dict(spec.solver.params), dict(problem.offers)
     lists = {k: v for k, v in params.items() if isinstance(v, tuple | list) and component.knobs[k].batched}
-    if not lists:
-        return batch, params, offers
     sizes = {len(v) for v in lists.values()}
-    if len(sizes) != 1:
+    if len(sizes) > 1:
         raise SpecError(
             f"the lists of {', '.join(lists)} differ in length, and must have one value a sample",
             "solver.params",
         )
-    size = sizes.pop()
     for name, values in lists.items():
         tensor = torch.tensor(values, dtype=_real(problem), device=problem.domain.device)
-        params[name] = tensor.reshape(size, *(1,) * len(batch)).expand(size, *batch)
-    if problem.y is not None:
-        offers["y"] = problem.y.expand(size, *problem.y.shape)
-    return (size, *batch), params, offers
+        params[name] = tensor.reshape(-1, *(1,) * len(batch)).expand(-1, *batch)
+    batch = (*sizes, *batch)
+    if sizes and problem.y is not None:
+        offers["y"] = problem.codomain.expand(problem.y, batch)
+    if "x0" in offers:
+        offers["x0"] = problem.domain.expand(offers["x0"], batch)
+    return batch, params, offers
 
 
 def _real(problem: Problem) -> torch.dtype:

@@ -86,6 +86,10 @@ class Space:
         """Return the zero element, one per sample of `batch`."""
         return torch.zeros((*batch, *self.shape), dtype=self.dtype, device=self.device)
 
+    def expand(self, x: Tensor, batch: Sequence[int]) -> Tensor:
+        """Return `x` once per sample of `batch`, as a view."""
+        return x.expand(*batch, *self.shape)
+
     def random(self, rng: Rng) -> Tensor:
         """Return a standard normal element; unit variance an entry, also where complex."""
         return rng.normal(self.shape, self.dtype, self.device)
@@ -180,6 +184,10 @@ class ProductSpace:
     def zeros(self, batch: Sequence[int] = ()) -> Blocks:
         """Return the zero element."""
         return Blocks(s.zeros(batch) for s in self.spaces)
+
+    def expand(self, x: Blocks, batch: Sequence[int]) -> Blocks:
+        """Return `x` once per sample of `batch`, as views."""
+        return Blocks(s.expand(b, batch) for s, b in zip(self.spaces, x, strict=True))
 
     def random(self, rng: Rng) -> Blocks:
         """Return a standard normal element."""
