@@ -273,11 +273,12 @@ class Jacobian(LinearOperator):
         self.title = f"the Jacobian of {model.title}"
 
     def _forward(self, v: Any) -> Any:
-        x = self.x if isinstance(v, Blocks) else self.x.expand_as(v)
+        x = self.domain.expand(self.x, self.domain.batch(v))
         return torch.func.jvp(self.model._forward, (x,), (v,))[1]
 
     def _adjoint(self, w: Any) -> Any:
-        return torch.func.vjp(self.model._forward, self.x)[1](w)[0]
+        x = self.domain.expand(self.x, self.codomain.batch(w))
+        return torch.func.vjp(self.model._forward, x)[1](w)[0]
 
 
 class Identity(LinearOperator):
