@@ -108,9 +108,11 @@ def build(spec: RunSpec) -> Problem:
         with torch.no_grad():
             if "y" not in offers and truth.x is not None:
                 clean = offers["F"].forward(truth.x)
+                noise = offers["noise"] = noise.at(clean, offers["codomain"])
                 offers["y"] = _sample(noise, clean, Rng(spec.seed, "noise", spec.draws))
         if "y" in offers:
             offers["codomain"].check(offers["y"], "the data")
+            offers["data_norm"] = offers["codomain"].norm(offers["y"])
             offers["data_size"] = offers["codomain"].size * (2 if offers["codomain"].is_complex else 1)
             if clean is not None and not isinstance(clean, Blocks):
                 offers["noise_norm"] = noise.expected_norm(clean, offers["codomain"]).expand(draws)
@@ -122,7 +124,7 @@ def build(spec: RunSpec) -> Problem:
 
 def _sample(noise: Any, clean: Any, rng: Rng) -> Any:
     if isinstance(clean, Blocks):
-        return Blocks(noise.sample(b, rng.fork(str(i), rng.draws)) for i, b in enumerate(clean))
+        return Blocks(noise.sample(b, rng.fork(str(i))) for i, b in enumerate(clean))
     return noise.sample(clean, rng)
 
 

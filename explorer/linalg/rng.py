@@ -36,9 +36,9 @@ class Rng:
         digest = hashlib.sha256(f"{self.seed}/{self.component}/{draw}".encode()).digest()
         return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
 
-    def fork(self, name: str, draws: int | None = None) -> Rng:
-        """Return an independent stream for a part of the component."""
-        return Rng(self.seed, f"{self.component}/{name}", draws)
+    def fork(self, name: str) -> Rng:
+        """Return an independent stream for a part of the component, with as many draws."""
+        return Rng(self.seed, f"{self.component}/{name}", self.draws)
 
     def sample(self, draw: Callable[[torch.Generator], Tensor], device: Any = "cpu") -> Tensor:
         """Call `draw` with each stream's generator and stack the results, moved to `device`."""
@@ -61,4 +61,5 @@ class Rng:
 
     def poisson(self, rate: Tensor) -> Tensor:
         """Return Poisson counts of mean `rate`, shape ``(*draws, *rate.shape)`` without draws ``rate.shape``."""
-        return self.sample(lambda g: torch.poisson(rate.cpu(), generator=g), rate.device)
+        on_host = torch.zeros_like(rate, device="cpu") if rate.is_meta else rate.cpu()
+        return self.sample(lambda g: torch.poisson(on_host, generator=g), rate.device)
