@@ -33,6 +33,7 @@ NAMES: Mapping[str, str] = {
     "dof": "effective degrees of freedom, one value a candidate",
     "solution_norm": "norm of the solution, one value a candidate",
     "data_size": "number of real data",
+    "data_norm": "norm of the data, or what else residuals are measured against",
     "noise_norm": "expected norm of the noise",
     "history": "scalars of a finished run, name to array (steps, *batch)",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",

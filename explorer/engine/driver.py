@@ -113,10 +113,7 @@ class Drive:
         self._least_error: Tensor | None = None
         self._least_score: Tensor | None = None
         self._read_at = 0.0
-        self._progress = Progress(data_norm=self._norm(problem.y), noise_norm=problem.offers.get("noise_norm"))
-
-    def _norm(self, y: Any) -> Tensor | None:
-        return None if y is None or self.problem.codomain is None else self.problem.codomain.norm(y)
+        self._progress = Progress(**{name: problem.offers.get(name) for name in ("data_norm", "noise_norm")})
 
     # --- the loop ---
 

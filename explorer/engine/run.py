@@ -151,7 +151,7 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     return Drive(
         problem,
         start,
-        compile_stop(spec.stop.as_dict(), reports),
+        compile_stop(spec.stop.as_dict(), reports, None if direct else problem.offers),
         1 if direct else largest_step(spec.stop.as_dict()),
         rule=None if direct else chosen,
         record=spec.record,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Log, Part, SpecError, stop, stops
+from explorer.catalogue import NAMES, Log, Part, SpecError, stop, stops
 from explorer.engine.reasons import Reason
 
 Code = Tensor | int
@@ -69,7 +69,7 @@ def budget(
     return int(Reason.SECONDS) if seconds and progress.seconds >= seconds else 0
 
 
-@stop("Relative residual", requires=("residual",))
+@stop("Relative residual", requires=("residual",), offered=("data_norm",))
 def relative_residual(
     progress: Progress,
     *,
@@ -83,6 +83,7 @@ def relative_residual(
     "Discrepancy principle",
     papers=["Morozov 1966: On the solution of functional equations by the method of regularization"],
     requires=("residual",),
+    offered=("noise_norm",),
 )
 def discrepancy(progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="safety factor τ")] = 1.02) -> Code:
     """Stop where ``‖r‖ ≤ τ · E‖n‖``."""
@@ -132,7 +133,9 @@ def both(
     return torch.where(one > 0, two, 0)
 
 
-def compile_stop(choice: Mapping[str, Any], reports: Sequence[str] | None = None) -> Callable[[Progress], Code]:
+def compile_stop(
+    choice: Mapping[str, Any], reports: Sequence[str] | None = None, offers: Mapping[str, Any] | None = None
+) -> Callable[[Progress], Code]:
     """Return the stop rule of a checked choice as one function of the progress.
 
     Parameters
@@ -141,6 +144,8 @@ def compile_stop(choice: Mapping[str, Any], reports: Sequence[str] | None = None
         ``{"name", "params"}`` with defaults filled in.
     reports : sequence of str, optional
         What the solver reports; a rule that requires more is refused.
+    offers : mapping, optional
+        What the problem offers; likewise.
     """
     component, params = stops[choice["name"]], dict(choice["params"])
     for name in component.traits.get("requires", ()):
@@ -148,9 +153,14 @@ def compile_stop(choice: Mapping[str, Any], reports: Sequence[str] | None = None
             raise SpecError(
                 f"{component.title} needs the {name}, which this solver does not report: use a budget", "stop"
             )
+    for name in component.traits.get("offered", ()):
+        if offers is not None and offers.get(name) is None:
+            raise SpecError(
+                f"{component.title} needs the {NAMES[name]}, which is not known for this problem: use a budget", "stop"
+            )
     for name, knob in component.knobs.items():
         if knob.type == "part":
-            params[name] = compile_stop(params[name], reports)
+            params[name] = compile_stop(params[name], reports, offers)
     return lambda progress: component.function(progress, **params)
 
 
