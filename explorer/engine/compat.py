@@ -80,6 +80,8 @@ def _solver_refusal(solver: Component, shadow: RunSpec, offers: Mapping[str, Any
         if (phrase := need.lacks(thing)) is not None:
             return f"{solver.title} needs {phrase}, and {describe(thing)} is not{_fix(solver, need.name, shadow)}"
     names = [n.name for n in solver.needs]
+    if shadow.operator is not None and not {"A", "F", "y"} & set(names):
+        return f"{solver.title} does not use an operator: switch it to None"
     for field, none in (("prior", "none"), ("precond", "none")):
         if field not in names and getattr(shadow, field).name != none:
             return f"{solver.title} does not use a {RunSpec.kinds[field]}: switch it to {none!r}"
