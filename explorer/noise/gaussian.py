@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from explorer.catalogue import Help, Log, noise
-from explorer.linalg import Rng, Space
+from explorer.linalg import Rng, Space, expand
 from explorer.noise.base import NoiseModel
 
 
@@ -34,7 +35,7 @@ class NoNoise(NoiseModel):
         """Return zero."""
         return torch.zeros_like(space.norm(clean))
 
-    def whiten(self, y: Tensor, clean: Tensor) -> Tensor:
+    def whiten(self, y: Tensor, clean: Tensor, space: Space) -> Tensor:
         """Return the misfit itself."""
         return y - clean
 
@@ -44,10 +45,11 @@ class GaussianNoise(NoiseModel):
     """White noise of one standard deviation, given in data units or relative to the clean data.
 
     ``relative``: σ = level · ‖A x‖ / √m, so that the expected noise norm is `level` times that of the clean data.
-    Complex data get circular noise of variance σ² an entry.
+    Complex data get circular noise: variance σ² an entry, half of it in the real part.
     """
 
     title = "Gaussian noise"
+    level: float | Tensor
 
     def __init__(
         self,
@@ -57,12 +59,18 @@ class GaussianNoise(NoiseModel):
     ) -> None:
         self.level, self.scale = level, scale
 
-    def sigma(self, clean: Tensor, space: Space) -> Tensor:
+    def at(self, clean: Any, space: Any) -> GaussianNoise:
+        """Return absolute noise of the standard deviation that `clean` gives."""
+        made = copy.copy(self)
+        made.level, made.scale = self.sigma(clean, space), "absolute"
+        return made
+
+    def sigma(self, clean: Any, space: Any) -> Tensor:
         """Return the standard deviation of an entry, per sample."""
         norm = space.norm(clean)
-        return (
-            torch.full_like(norm, self.level) if self.scale == "absolute" else self.level * norm / math.sqrt(space.size)
-        )
+        if self.scale == "absolute":
+            return torch.zeros_like(norm) + self.level
+        return self.level * norm / math.sqrt(space.size)
 
     def sample(self, clean: Tensor, rng: Rng) -> Tensor:
         """Return ``clean + σ n``."""
@@ -70,13 +78,13 @@ class GaussianNoise(NoiseModel):
         return clean + self.sigma(clean, space) * space.random(rng)
 
     def nll(self, y: Tensor, clean: Tensor, space: Space) -> Tensor:
-        """Return ``‖y − clean‖² / (2 σ²)``."""
-        return 0.5 * space.norm2(y - clean) / self.sigma(clean, space) ** 2
+        """Return ``‖y − clean‖² / (2 σ²)``; for complex data without the 2."""
+        return (1 if space.is_complex else 0.5) * space.norm2(y - clean) / self.sigma(clean, space) ** 2
 
     def expected_norm(self, clean: Tensor, space: Space) -> Tensor:
         """Return ``σ √m``."""
         return self.sigma(clean, space) * math.sqrt(space.size)
 
-    def whiten(self, y: Tensor, clean: Tensor) -> Tensor:
+    def whiten(self, y: Tensor, clean: Tensor, space: Space) -> Tensor:
         """Return ``(y − clean) / σ``."""
-        return (y - clean) / self.sigma(clean, Space(tuple(clean.shape), clean.dtype, clean.device))
+        return (y - clean) / expand(self.sigma(clean, space), clean)
