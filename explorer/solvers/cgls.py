@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from explorer.catalogue import Log, solver
 from explorer.linalg import axpy, axpy_, clone, safe_divide, xpay_
 from explorer.operators.base import LinearOperator
+from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
 
 
@@ -26,27 +28,37 @@ def cgls(
     y: Tensor,
     x0: Tensor | None = None,
     *,
-    damping: Annotated[float, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
+    damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
-    """Conjugate gradients on the normal equations ``(AᴴA + λ I) x = Aᴴy``, without forming them.
+    """Conjugate gradients on the normal equations ``(AᴴA + λ I) x = Aᴴy``, without forming them; in place.
 
     Iterates minimise the objective over growing Krylov spaces; on ill-posed problems the number of steps regularises.
+    The step length is the exact line search ⟨p, s⟩ / ‖Ap‖², which equals the textbook's ‖s‖² / ‖Ap‖² but for rounding:
+    with the latter, a gradient s that rounding keeps from falling makes the directions p grow without bound.
     """
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
     r = clone(y) if x0 is None else y - A(x)
     s = axpy(-damping, x, A.adjoint(r))
     p = clone(s)
-    gamma = X.norm2(s)
+    gamma = slope = X.norm2(s)
+    data2, norm2 = Y.norm2(y), torch.zeros_like(gamma)
     k = 0
     while True:
         q = A(p)
-        alpha = safe_divide(gamma, Y.norm2(q) + damping * X.norm2(p))
+        length2 = X.norm2(p)
+        curvature = Y.norm2(q) + damping * length2
+        norm2 = torch.maximum(norm2, safe_divide(curvature, length2))
+        alpha = safe_divide(slope, curvature)
         axpy_(x, alpha, p)
         axpy_(r, -alpha, q)
         s = axpy(-damping, x, A.adjoint(r))
-        gamma, before = X.norm2(s), gamma
+        gradient2, residual2 = X.norm2(s), Y.norm2(r)
+        # γ = 0 freezes a sample: from then on α = β = 0
+        frozen = settled(gradient2, residual2, norm2, data2, X.eps)
+        gamma, before = torch.where(frozen, 0, gradient2), gamma
         beta = safe_divide(gamma, before)
         xpay_(p, beta, s)
+        slope = torch.where(frozen, 0, X.inner(p, s).real)
         k += 1
-        yield Step(x, residual=Y.norm(r), gradient=gamma.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=float(k))

@@ -1,0 +1,48 @@
+"""Gradient descent for least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Linear, solver
+from explorer.linalg import axpy, clone
+from explorer.operators.base import LinearOperator
+from explorer.solvers.rounding import settled
+from explorer.solvers.steps import Step
+
+
+@solver(
+    "Landweber",
+    papers=["Landweber 1951: An iteration formula for Fredholm integral equations of the first kind"],
+    solves="least_squares",
+    equation=r"x_{k+1} = x_k + \tfrac{\omega}{\|A\|^2} A^*(y - A x_k)",
+    reports=("residual", "gradient"),
+    per_step={"A": 1, "Aᴴ": 1},
+    differentiable=True,
+)
+def landweber(
+    A: LinearOperator,
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    step_size: Annotated[float, Linear(0.01, 1.95, unit="1/‖A‖²", help="step ω; it converges below 2")] = 1.0,
+) -> Iterator[Step]:
+    """Gradient descent on ``½ ‖Ax − y‖²`` with a constant step; the number of steps regularises. Out of place.
+
+    After k steps from zero the filter factors are ``1 − (1 − ω σ² / ‖A‖²)^k``. The norm is computed once at the start.
+    """
+    X, Y = A.domain, A.codomain
+    x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
+    r = y if x0 is None else y - A(x)
+    data2, norm2 = Y.norm2(y), A.norm() ** 2
+    while True:
+        g = A.adjoint(r)
+        gradient2 = X.norm2(g)
+        frozen = settled(gradient2, Y.norm2(r), norm2, data2, X.eps)
+        x = axpy(torch.where(frozen, 0, step_size / norm2), g, x)
+        r = y - A(x)
+        yield Step(x, residual=Y.norm(r), gradient=gradient2.sqrt())
