@@ -110,6 +110,16 @@ class Component:
         tensors = {name: value for name, value in params.items() if hasattr(value, "tolist")}
         return self.bind(offers, {**self.check(params), **tensors})()
 
+    def __call__(self, *needs: Any, **values: Any) -> Any:
+        """Call the function itself, with nested components made from their names and the same needs."""
+        offers = dict(zip((n.name for n in self.needs), needs, strict=False)) | values
+        for name, knob in self.knobs.items():
+            value = values.get(name, knob.default)
+            if knob.type == "part" and isinstance(value, str | Mapping):
+                part = check_part(value, knob.kind, name)
+                values[name] = shelf(knob.kind)[part["name"]].bind(offers, part["params"])()
+        return self.function(*needs, **values)
+
     def bind(self, offers: Mapping[str, Any], params: Mapping[str, Any]) -> Callable[[], Any]:
         """Join needs from `offers` with checked `params`; nested components are built from the same offers."""
         values = dict(params)
@@ -214,7 +224,10 @@ class Shelf(Mapping[str, Component]):
         """Return the plain callable of that name, for attribute access on `module`."""
         if name.startswith("_") or name not in self._load():
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        return self._items[name].function
+        component = self._items[name]
+        if any(knob.type == "part" for knob in component.knobs.values()):
+            return functools.wraps(component.function)(functools.partial(component))
+        return component.function
 
     def __getitem__(self, name: str) -> Component:
         return self.find(name)
