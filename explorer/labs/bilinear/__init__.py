@@ -1,0 +1,1 @@
+"""Bilinear problems: the data are linear in each of two unknowns."""

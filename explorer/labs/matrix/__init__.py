@@ -1,0 +1,1 @@
+"""Matrix inversion and matrix functions: the unknown is a matrix."""
