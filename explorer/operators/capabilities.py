@@ -14,3 +14,4 @@ SIGNAL = Capability("a one-dimensional signal", lambda space: isinstance(space, 
 IMAGE = Capability("an image", lambda space: isinstance(space, Space) and space.ndim == 2)
 SQUARE_IMAGE = Capability("a square image", lambda space: IMAGE.admits(space) and space.shape[0] == space.shape[1])
 SINGLE = Capability("a single space, not a product", lambda space: isinstance(space, Space))
+REAL = Capability("a real space", lambda space: not space.is_complex)
