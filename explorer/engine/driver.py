@@ -131,6 +131,8 @@ class Drive:
                 yield self._snapshot()
                 if isinstance(given, Solution):
                     break
+                if self.ledger.cancelled.is_set():
+                    raise Cancelled
         except Cancelled:
             self._end(Reason.CANCELLED)
         if self.x is not None:

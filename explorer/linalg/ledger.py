@@ -7,10 +7,15 @@ The driver opens a ledger around each step of a solver. Operators, denoisers and
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+
+#: seconds that a step may take to its end after a cancel, so that its iterate is a whole one
+GRACE = 0.1
 
 
 class Cancelled(Exception):
@@ -39,17 +44,23 @@ class Ledger:
         self.costs: Counter[str] = Counter()
         self.watching: Counter[str] = Counter()
         self._account = self.costs
+        self._opened = -math.inf
 
     def add(self, name: str, times: int = 1) -> None:
         """Enter `times` uses of `name`."""
-        if self.cancelled.is_set():
-            raise Cancelled
+        self.check()
         self._account[name] += times
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` in a step that goes on for long after a cancel; a short one may come to its end."""
+        if self.cancelled.is_set() and time.monotonic() - self._opened > GRACE:
+            raise Cancelled
 
     @contextlib.contextmanager
     def open(self, watching: bool = False) -> Iterator[Ledger]:
         """Book everything inside to this ledger, under `watching` if so asked."""
         token, before = _current.set(self), self._account
+        self._opened = time.monotonic()
         self._account = self.watching if watching else self.costs
         try:
             yield self
@@ -75,5 +86,5 @@ def count_call(thing: object, suffix: str = "", name: str = "") -> None:
         known = name or ledger.names.get(id(thing))
         if known:
             ledger.add(known + suffix)
-        elif ledger.cancelled.is_set():
-            raise Cancelled
+        else:
+            ledger.check()
