@@ -6,30 +6,30 @@ Functions whose name ends in an underscore write into their first element, and o
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from explorer.linalg.ledger import count
-from explorer.linalg.spaces import Blocks
+from explorer.linalg.spaces import Blocks, matching
 
 E = TypeVar("E", Tensor, Blocks)
 Scalar = float | Tensor
 
 
-def expand(alpha: Scalar, x: Tensor) -> Scalar:
-    """Append trailing dimensions to `alpha` so that it multiplies `x` sample by sample."""
+def expand(alpha: Any, x: Tensor) -> Any:
+    """Append trailing dimensions to `alpha` so that it multiplies `x` sample by sample, in the precision of `x`."""
     if not isinstance(alpha, Tensor) or alpha.ndim == 0:
         return alpha
-    return alpha.reshape(*alpha.shape, *(1,) * (x.ndim - alpha.ndim))
+    return matching(alpha, x.dtype).reshape(*alpha.shape, *(1,) * (x.ndim - alpha.ndim))
 
 
 def scale(alpha: Scalar, x: E) -> E:
     """Return ``alpha x``."""
     if isinstance(x, Blocks):
         return x * alpha
-    return expand(alpha, x) * x
+    return x * expand(alpha, x)
 
 
 def scale_(x: E, alpha: Scalar) -> E:
@@ -62,11 +62,9 @@ def xpay_(y: E, alpha: Scalar, x: E) -> E:
     if isinstance(y, Blocks):
         return y.map(lambda b, a: xpay_(b, alpha, a), x)
     if isinstance(alpha, Tensor):
-        return (
-            torch.addcmul(x, y, expand(alpha, y).to(y.dtype), out=y)
-            if not y.requires_grad
-            else y.mul_(expand(alpha, y)).add_(x)
-        )
+        if y.requires_grad:
+            return y.mul_(expand(alpha, y)).add_(x)
+        return torch.addcmul(x, y, expand(alpha, y).to(y.dtype), out=y)
     return torch.add(x, y, alpha=alpha, out=y)
 
 
@@ -96,7 +94,7 @@ def safe_divide(a: Tensor, b: Tensor) -> Tensor:
     stays where it is, without any absolute threshold, so that scaling the data scales the answer.
     """
     zero = b == 0
-    return torch.where(zero, torch.zeros_like(a), a / torch.where(zero, torch.ones_like(b), b))
+    return torch.where(zero, 0.0, a / torch.where(zero, 1.0, b))  # the inner one keeps gradients finite
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from explorer.linalg.arithmetic import axpy, safe_divide, scale
 
 
 def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:
-    """Estimate the spectral norm of `A` from below by `steps` steps of Golub–Kahan from `v`, without reorthogonalisation.
+    """Estimate the spectral norm of `A` from below by Golub–Kahan steps from `v`, without reorthogonalisation.
 
     Parameters
     ----------

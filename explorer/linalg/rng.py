@@ -33,8 +33,9 @@ class Rng:
         self._streams = [self._stream(j) for j in range(1 if draws is None else draws)]
 
     def _stream(self, draw: int) -> torch.Generator:
-        digest = hashlib.sha256(f"{self.seed}/{self.component}/{draw}".encode()).digest()
-        return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+        """Return the generator of a draw. It keeps 32 bits of its seed, so draws are counted on from a hashed start."""
+        digest = hashlib.sha256(f"{self.seed}/{self.component}".encode()).digest()
+        return torch.Generator("cpu").manual_seed((int.from_bytes(digest[:4], "little") + draw) % 2**32)
 
     def fork(self, name: str) -> Rng:
         """Return an independent stream for a part of the component, with as many draws."""
@@ -49,17 +50,26 @@ class Rng:
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:
         """Return standard normal entries, shape ``(*draws, *shape)``; unit variance also where complex."""
         wide = torch.complex128 if dtype.is_complex else torch.float64
-        return self.sample(lambda g: torch.randn(tuple(shape), generator=g, dtype=wide).to(dtype), device)
+        return self._sample(lambda g: torch.randn(tuple(shape), generator=g, dtype=wide), shape, dtype, device)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32, device: Any = "cpu") -> Tensor:
         """Return entries uniform on [0, 1), shape ``(*draws, *shape)``."""
-        return self.sample(lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).to(dtype), device)
+        last = 1 - torch.finfo(dtype).eps / 2  # rounding must not reach 1
+        draw = lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).clamp_(max=last)  # noqa: E731
+        return self._sample(draw, shape, dtype, device)
 
     def permutation(self, n: int, device: Any = "cpu") -> Tensor:
         """Return a random permutation of 0 … n−1, shape ``(*draws, n)``."""
-        return self.sample(lambda g: torch.randperm(n, generator=g), device)
+        return self._sample(lambda g: torch.randperm(n, generator=g), (n,), torch.int64, device)
 
     def poisson(self, rate: Tensor) -> Tensor:
         """Return Poisson counts of mean `rate`, shape ``(*draws, *rate.shape)`` without draws ``rate.shape``."""
-        on_host = torch.zeros_like(rate, device="cpu") if rate.is_meta else rate.cpu()
-        return self.sample(lambda g: torch.poisson(on_host, generator=g), rate.device)
+        draw = lambda g: torch.poisson(rate.cpu(), generator=g)  # noqa: E731
+        return self._sample(draw, rate.shape, rate.dtype, rate.device)
+
+    def _sample(
+        self, draw: Callable[[torch.Generator], Tensor], shape: Sequence[int], dtype: torch.dtype, device: Any
+    ) -> Tensor:
+        if torch.device(device).type == "meta":
+            return torch.empty(*(() if self.draws is None else (self.draws,)), *shape, dtype=dtype, device=device)
+        return self.sample(lambda g: draw(g).to(dtype), device)

@@ -7,6 +7,7 @@ reduction is per sample.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,7 @@ class Space:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        object.__setattr__(self, "device", torch.device(self.device))
+        object.__setattr__(self, "device", _exact(self.device))
 
     @property
     def ndim(self) -> int:
@@ -125,14 +126,14 @@ class Space:
             raise SpecError(f"{what} has shape ({_dims(x.shape)}), and must have shape (…, {_dims(self.shape)})")
         if x.dtype != self.dtype:
             raise SpecError(
-                f"{what} has dtype {_name(x.dtype)}, and must have {_name(self.dtype)}: convert it with .to({self.dtype})"
+                f"{what} has dtype {_name(x.dtype)}, and must have {_name(self.dtype)}: use .to({self.dtype})"
             )
         if x.device != self.device and x.device.type != "meta":
             raise SpecError(f"{what} is on {x.device}, and must be on {self.device}: move it with .to('{self.device}')")
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Space:
         """Return the space on another device or in another precision; a real dtype keeps complex spaces complex."""
-        return replace(self, device=torch.device(device or self.device), dtype=_matching(self.dtype, dtype))
+        return replace(self, device=torch.device(device or self.device), dtype=matching_dtype(self.dtype, dtype))
 
     def __str__(self) -> str:
         return f"{'ℂ' if self.is_complex else 'ℝ'}^({'×'.join(map(str, self.shape)) or '1'})"
@@ -194,18 +195,18 @@ class ProductSpace:
         return Blocks(s.random(rng) for s in self.spaces)
 
     def inner(self, u: Blocks, v: Blocks) -> Tensor:
-        """Return the sum of the blocks' inner products, per sample."""
-        return sum(
-            (s.inner(a, b) for s, a, b in zip(self.spaces, u, v, strict=True)),
-            start=torch.zeros((), device=self.device),
-        )
+        """Return the sum of the blocks' inner products, per sample.
+
+        Where real and complex blocks meet, the product is a real vector space, and its inner product the real part.
+        """
+        parts = [s.inner(a, b) for s, a, b in zip(self.spaces, u, v, strict=True)]
+        if not all(s.is_complex for s in self.spaces):
+            parts = [part.real for part in parts]
+        return functools.reduce(operator.add, parts)
 
     def norm2(self, u: Blocks) -> Tensor:
         """Return the squared norm per sample."""
-        return sum(
-            (s.norm2(a) for s, a in zip(self.spaces, u, strict=True)),
-            start=torch.zeros((), device=self.device),
-        )
+        return functools.reduce(operator.add, (s.norm2(a) for s, a in zip(self.spaces, u, strict=True)))
 
     def norm(self, u: Blocks) -> Tensor:
         """Return the norm per sample."""
@@ -233,6 +234,7 @@ class Blocks:
     """
 
     __slots__ = ("parts",)
+    __array_ufunc__ = None  # a NumPy scalar on the left leaves the product to us
 
     def __init__(self, parts: Any) -> None:
         self.parts: tuple[Tensor, ...] = tuple(parts)
@@ -310,7 +312,7 @@ def convert(
     if id(thing) in memo:
         return memo[id(thing)]
     if isinstance(thing, Tensor):
-        made: Any = thing.to(device=device, dtype=_matching(thing.dtype, dtype))
+        made: Any = thing.to(matching_dtype(thing.dtype, dtype)).to(device)
     elif isinstance(thing, Space | ProductSpace):
         made = thing.to(device, dtype)
     elif isinstance(thing, Blocks):
@@ -333,10 +335,24 @@ def convert(
     return made
 
 
-def _matching(old: torch.dtype, new: torch.dtype | None) -> torch.dtype:
+def matching_dtype(old: torch.dtype, new: torch.dtype | None) -> torch.dtype:
+    """Return `old` in the precision of `new`: real stays real, complex complex, integers and booleans what they are."""
     if new is None or not (old.is_floating_point or old.is_complex):
         return old
     return complex_dtype(new) if old.is_complex else real_dtype(new)
+
+
+def matching(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `x` in the precision of `dtype`."""
+    return x.to(matching_dtype(x.dtype, dtype))
+
+
+def _exact(device: Any) -> torch.device:
+    """Return the device as its tensors name it, with an index where there may be several."""
+    device = torch.device(device)
+    if device.type in ("cpu", "meta") or device.index is not None:
+        return device
+    return torch.empty(0, device=device).device
 
 
 def _dims(shape: Sequence[int]) -> str:
