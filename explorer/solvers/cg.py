@@ -40,8 +40,7 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
         q = A(p)
         curvature = X.inner(p, q).real
         norm = torch.maximum(norm, safe_divide(curvature, length2))
-        curvature = torch.where(curvature > X.eps * norm * length2, curvature, 0)
-        alpha = safe_divide(gamma, curvature)
+        alpha = gamma / torch.where(curvature > X.eps * norm * length2, curvature, torch.inf)
         axpy_(x, alpha, p)
         axpy_(r, -alpha, q)
         residual2 = X.norm2(r)
@@ -87,8 +86,7 @@ def preconditioned_cg(
         q = A(p)
         curvature = X.inner(p, q).real
         norm = torch.maximum(norm, safe_divide(curvature, length2))
-        curvature = torch.where(curvature > X.eps * norm * length2, curvature, 0)
-        alpha = safe_divide(gamma, curvature)
+        alpha = gamma / torch.where(curvature > X.eps * norm * length2, curvature, torch.inf)
         axpy_(x, alpha, p)
         axpy_(r, -alpha, q)
         z = precond(r)

@@ -38,11 +38,12 @@ def landweber(
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
     r = y if x0 is None else y - A(x)
-    data2, norm2 = Y.norm2(y), A.norm() ** 2
+    data2, residual2, norm2 = Y.norm2(y), Y.norm2(r), A.norm() ** 2
     while True:
         g = A.adjoint(r)
         gradient2 = X.norm2(g)
-        frozen = settled(gradient2, Y.norm2(r), norm2, data2, X.eps)
+        frozen = settled(gradient2, residual2, norm2, data2, X.eps)
         x = axpy(torch.where(frozen, 0, step_size / norm2), g, x)
         r = y - A(x)
-        yield Step(x, residual=Y.norm(r), gradient=gradient2.sqrt())
+        residual2 = Y.norm2(r)
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt())

@@ -45,7 +45,8 @@ def lsqr(
     w = clone(v)
     phi_bar, rho_bar = beta, alpha
     data2, norm2, psi2 = Y.norm2(y), torch.zeros_like(beta), torch.zeros_like(beta)
-    active, damped2 = torch.ones_like(beta, dtype=torch.bool), beta**2
+    active, all2 = torch.ones_like(beta, dtype=torch.bool), beta**2  # ‖r‖² + λ‖x − x0‖²
+    damped = isinstance(damping, Tensor) or damping > 0
     k = 0
     while True:
         # bidiagonalization: β u = A v − α u, α v = Aᴴ u − β v
@@ -55,9 +56,11 @@ def lsqr(
         alpha = _normalize_(v, X)
         norm2 = torch.maximum(norm2, column2 + beta**2 + damping)
         # a rotation that eliminates the damping, then one that eliminates β
-        rho_hat = (rho_bar**2 + damping).sqrt()
-        psi2 = psi2 + damping * safe_divide(phi_bar, rho_hat) ** 2
-        phi_hat = phi_bar * safe_divide(rho_bar, rho_hat)
+        rho_hat, phi_hat = rho_bar, phi_bar
+        if damped:
+            rho_hat = (rho_bar**2 + damping).sqrt()
+            phi_hat = phi_bar * safe_divide(rho_bar, rho_hat)
+            psi2 = psi2 + damping * safe_divide(phi_bar, rho_hat) ** 2
         rho = (rho_hat**2 + beta**2).sqrt()
         c, s = safe_divide(rho_hat, rho), safe_divide(beta, rho)
         theta, rho_bar = s * alpha, -c * alpha
@@ -66,11 +69,11 @@ def lsqr(
         xpay_(w, -safe_divide(theta, rho), v)
         # norms by recurrence; a sample that has reached rounding keeps its x
         gradient = phi_bar * alpha * c.abs()
-        damped2 = torch.where(active, phi_bar**2 + psi2, damped2)
-        active = active & ~settled(gradient**2, damped2, norm2, data2, X.eps)
-        residual = (damped2 - damping * X.norm2(x if x0 is None else x - x0)).clamp(min=0).sqrt()
+        all2 = torch.where(active, phi_bar**2 + psi2, all2)
+        active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
+        residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
         k += 1
-        yield Step(x, residual=residual, gradient=gradient, alpha=alpha, beta=beta, dof=float(k))
+        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=alpha, beta=beta, dof=float(k))
 
 
 def _normalize_(u: Any, space: AnySpace) -> Tensor:
