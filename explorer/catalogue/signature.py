@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {
     "data_norm": "norm of the data, or what else residuals are measured against",
     "noise_norm": "expected norm of the noise",
     "history": "scalars of a finished run, name to array (steps, *batch)",
+    "solver": "name of the solver that made a run, for analyses of its history",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",
 }
 
