@@ -22,6 +22,7 @@ from explorer.solvers.steps import Step
     equation=r"A x = y,\quad A = A^* \succeq 0",
     reports=("residual", "alpha", "beta", "dof"),
     per_step={"A": 1},
+    krylov=("lengths", "A"),
 )
 def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Conjugate gradients on ``A x = y`` for a positive self-adjoint A; in place.
@@ -64,6 +65,7 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
     equation=r"A x = y,\quad M \approx A^{-1}",
     reports=("residual", "alpha", "beta", "dof"),
     per_step={"A": 1},
+    krylov=("lengths", "M A"),
 )
 def preconditioned_cg(
     A: Annotated[LinearOperator, POSITIVE],

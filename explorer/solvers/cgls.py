@@ -22,6 +22,7 @@ from explorer.solvers.steps import Step
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x\|_2^2",
     reports=("residual", "alpha", "beta", "gradient", "dof"),
     per_step={"A": 1, "Aᴴ": 1},
+    krylov=("lengths", "AᴴA + λI"),
 )
 def cgls(
     A: LinearOperator,

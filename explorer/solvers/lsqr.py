@@ -22,6 +22,7 @@ from explorer.solvers.steps import Step
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x - x_0\|_2^2",
     reports=("residual", "alpha", "beta", "gradient", "dof"),
     per_step={"A": 1, "Aᴴ": 1},
+    krylov=("bidiagonal", "AᴴA"),
 )
 def lsqr(
     A: LinearOperator,
@@ -32,8 +33,8 @@ def lsqr(
 ) -> Iterator[Step]:
     """Golub–Kahan bidiagonalization of A from y, its least-squares problem solved by plane rotations; in place.
 
-    In exact arithmetic the iterates of CGLS, more accurate where A is ill-conditioned. `alpha` and `beta` are the
-    entries of the lower bidiagonal matrix B; its singular values approximate those of A. As in the paper, damping
+    In exact arithmetic the iterates of CGLS, more accurate where A is ill-conditioned. `alpha` and `beta` of step k are
+    column k of the lower bidiagonal matrix B; its singular values approximate those of A. As in the paper, damping
     penalises the distance from `x0`, which is 0 unless given. The residual comes from recurrences, not from a product.
     """
     X, Y = A.domain, A.codomain
@@ -51,10 +52,10 @@ def lsqr(
     while True:
         # bidiagonalization: β u = A v − α u, α v = Aᴴ u − β v
         xpay_(u, -alpha, A(v))
-        column2, beta = alpha**2, _normalize_(u, Y)
+        diagonal, beta = alpha, _normalize_(u, Y)
         xpay_(v, -beta, A.adjoint(u))
         alpha = _normalize_(v, X)
-        norm2 = torch.maximum(norm2, column2 + beta**2 + damping)
+        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damping)
         # a rotation that eliminates the damping, then one that eliminates β
         rho_hat, phi_hat = rho_bar, phi_bar
         if damped:
@@ -73,7 +74,9 @@ def lsqr(
         active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
         residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
         k += 1
-        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=alpha, beta=beta, dof=float(k))
+        yield Step(
+            x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta, dof=float(k)
+        )
 
 
 def _normalize_(u: Any, space: AnySpace) -> Tensor:
