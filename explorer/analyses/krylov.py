@@ -1,0 +1,106 @@
+"""What the scalars of a Krylov method tell of the operator's spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.catalogue import Capability, Log, SpecError, analysis, solvers
+
+KRYLOV = Capability(
+    "a run of a Krylov method that tells its recurrence",
+    lambda name: name in solvers and "krylov" in solvers[name].traits,
+)
+
+
+@dataclass(frozen=True)
+class RitzValues:
+    """Approximations to eigenvalues that a Krylov method has found.
+
+    Attributes
+    ----------
+    values : NDArray
+        Ritz values after `step` steps, descending, shape ``(*batch, step)``.
+    step : int
+        Number of steps; fewer than asked for where a sample had converged before.
+    of : str
+        The operator whose eigenvalues they approximate.
+    sentence : str
+        What this means for the run.
+    """
+
+    values: NDArray[np.floating]
+    step: int
+    of: str
+    sentence: str
+
+
+@analysis(
+    "Ritz values",
+    papers=[
+        "Lanczos 1950: An iteration method for the solution of the eigenvalue problem",
+        "van der Sluis & van der Vorst 1986: The rate of convergence of conjugate gradients",
+    ],
+    equation=r"V_k^H A V_k = T_k = \mathrm{tridiag}",
+)
+def ritz_values(
+    history: Mapping[str, Any],
+    solver: Annotated[str, KRYLOV],
+    *,
+    step: Annotated[int, Log(0, 100_000, unit="steps", help="after so many steps; 0: all")] = 0,
+) -> RitzValues:
+    """Eigenvalues of the projection of the operator on the Krylov space that a run has built.
+
+    Conjugate gradients (on A, on M A, or as CGLS on AᴴA + λI) give the Lanczos matrix by their step lengths α and β;
+    LSQR gives the lower bidiagonal matrix itself, whose squared singular values these are.
+
+    Parameters
+    ----------
+    history : mapping
+        Of a run, with columns ``alpha`` and ``beta``, shape ``(steps, *batch)``.
+    solver : str
+        Name of the solver that made it.
+
+    Raises
+    ------
+    SpecError
+        If the solver is no Krylov method, or there is no step to go by.
+    """
+    if not KRYLOV.admits(solver):
+        raise SpecError(f"Ritz values need {KRYLOV.says}, and {solver!r} is not one: run 'cgls' or 'lsqr'", "solver")
+    recurrence, of = solvers[solver].traits["krylov"]
+    alpha, beta = (np.asarray(history[name], np.float64) for name in ("alpha", "beta"))
+    going = np.isfinite(alpha) & (alpha > 0)
+    usable = int(np.logical_and.accumulate(going.reshape(len(alpha), -1).all(1)).sum())
+    k = min(step or usable, usable)
+    if k == 0:
+        raise SpecError("the history has no step before convergence: run longer, or from another start", "history")
+    of_one = _squared_singular_values if recurrence == "bidiagonal" else _eigenvalues
+    columns = zip(alpha[:k].reshape(k, -1).T, beta[:k].reshape(k, -1).T, strict=True)
+    values = np.stack([of_one(a, b) for a, b in columns]).reshape(*alpha.shape[1:], k)
+    low, high = float(values[..., -1].min()), float(values[..., 0].max())
+    return RitzValues(
+        values, k, of, f"After {k} steps the method has seen eigenvalues of {of} {low:.3g} to {high:.3g}."
+    )
+
+
+def _eigenvalues(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the eigenvalues of the Lanczos matrix of conjugate gradients with these step lengths, descending."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    diagonal = 1 / alpha
+    diagonal[1:] += beta[:-1] / alpha[:-1]
+    return eigvalsh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1])[::-1]
+
+
+def _squared_singular_values(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return those of the lower bidiagonal matrix with diagonal alpha and subdiagonal beta, descending."""
+    k = len(alpha)
+    bidiagonal = np.zeros((k + 1, k))
+    bidiagonal[np.arange(k), np.arange(k)] = alpha
+    bidiagonal[np.arange(1, k + 1), np.arange(k)] = beta
+    return np.linalg.svd(bidiagonal, compute_uv=False) ** 2
