@@ -56,6 +56,14 @@ class Job:
         Called in the job's thread with this job when it has ended in any way.
     problem : Problem, optional
         Already built.
+
+    Attributes
+    ----------
+    progress : JobProgress
+    problem : Problem or None
+        What is being solved, known from before the first update.
+    error : BaseException or None
+        What went wrong, once it has.
     """
 
     def __init__(
@@ -67,8 +75,9 @@ class Job:
     ) -> None:
         self.spec, self.progress = spec, JobProgress()
         self.error: BaseException | None = None
+        self.problem = problem
         self._run: Run | None = None
-        self._on_update, self._on_end, self._problem = on_update, on_end, problem
+        self._on_update, self._on_end = on_update, on_end
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._work, name="explorer-job", daemon=True)
 
@@ -87,7 +96,9 @@ class Job:
         return self.progress.state in ("done", "cancelled", "failed")
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; return whether it came within `timeout` seconds."""
+        """Wait for the end and for `on_end`, which need not wait; return whether it came within `timeout` seconds."""
+        if threading.current_thread() is self._thread:
+            return self.done
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -113,7 +124,8 @@ class Job:
         torch.set_num_threads(1)
         state = "failed"
         try:
-            drive = prepare(self.spec, self._problem, self._cancelled)
+            drive = prepare(self.spec, self.problem, self._cancelled)
+            self.problem = drive.problem
             self._advance(drive)
             self._run = finish(self.spec, drive)
             state = "cancelled" if self._cancelled.is_set() else "done"
