@@ -16,6 +16,7 @@ from torch import Tensor
 from explorer.catalogue import SpecError
 from explorer.linalg import Blocks, ProductSpace, Rng, Space, convert
 from explorer.linalg.ledger import count_call
+from explorer.linalg.spaces import real_dtype
 
 Element = Tensor | Blocks
 AnySpace = Space | ProductSpace
@@ -74,7 +75,7 @@ class SVD:
     U, V : LinearOperator
         Isometries from the coefficient space to codomain and domain.
     s : Tensor
-        Singular values ≥ 0 in the shape of the coefficient space, in no particular order.
+        Singular values ≥ 0 in the shape of the coefficient space, in no particular order; zeros may be left out.
     """
 
     U: LinearOperator
@@ -92,7 +93,7 @@ class _Apply(torch.autograd.Function):
         return tuple(y) if isinstance(y, Blocks) else y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], _output: Any) -> None:
         ctx.operator, ctx.is_adjoint = inputs[:2]
 
     @staticmethod
@@ -130,6 +131,8 @@ class LinearOperator(ForwardModel):
     ----------
     self_adjoint, positive : bool
         Declared by structure, propagated by the algebra; never guessed from numbers.
+    isometry, coisometry : bool
+        Whether ``AᴴA = I``, and whether ``AAᴴ = I``; declared likewise.
 
     Notes
     -----
@@ -140,6 +143,8 @@ class LinearOperator(ForwardModel):
     title = "this operator"
     self_adjoint = False
     positive = False
+    isometry = False
+    coisometry = False
 
     def __init__(self, domain: AnySpace, codomain: AnySpace | None = None) -> None:
         self.domain = domain
@@ -203,7 +208,7 @@ class LinearOperator(ForwardModel):
     @property
     def has_svd(self) -> bool:
         """Whether :meth:`svd` is cheap."""
-        return False
+        return self.isometry or self.coisometry
 
     def svd(self) -> SVD:
         """Return the singular value decomposition.
@@ -213,10 +218,28 @@ class LinearOperator(ForwardModel):
         SpecError
             If structure does not give one cheaply; `has_svd` says so beforehand.
         """
+        if self.isometry:
+            return SVD(self, _ones(self.domain), Identity(self.domain))
+        if self.coisometry:
+            return SVD(Identity(self.codomain), _ones(self.codomain), self.H)
         raise SpecError(f"{self.title} has no cheap singular value decomposition: use to_dense() for a small one")
+
+    @property
+    def has_gram_svd(self) -> bool:
+        """Whether :meth:`gram_svd` is cheap."""
+        return self.has_svd
+
+    def gram_svd(self) -> SVD:
+        """Return the decomposition ``V diag(s²) Vᴴ`` of ``Aᴴ A``; some operators have it without one of their own."""
+        d = self.svd()
+        return SVD(d.V, d.s**2, d.V)
 
     def gram_diagonal(self) -> Tensor | None:
         """Return the diagonal of ``Aᴴ A`` in the shape of the domain if structure gives it cheaply, else None."""
+        return None
+
+    def main_diagonal(self) -> Tensor | None:
+        """Return the diagonal in the shape of the domain, real where self-adjoint, if it is cheap, else None."""
         return None
 
     def norm(self, steps: int = 30, seed: int = 0) -> Tensor:
@@ -236,10 +259,12 @@ class LinearOperator(ForwardModel):
         Raises
         ------
         SpecError
-            If the matrix would exceed 1 GiB, or a space is a product.
+            If the matrix would exceed 1 GiB, a space is a product, or the operator is linear over the reals only.
         """
         if isinstance(self.domain, ProductSpace) or isinstance(self.codomain, ProductSpace):
             raise SpecError(f"{self.title} acts on blocks: a dense matrix is made for single spaces only")
+        if self.domain.is_complex and not self.codomain.is_complex:
+            raise SpecError(f"{self.title} takes real parts of complex elements: it has no complex matrix")
         n, m = self.domain.size, self.codomain.size
         if m * n * self.codomain.dtype.itemsize > 2**30:
             raise SpecError(
@@ -253,13 +278,22 @@ class LinearOperator(ForwardModel):
             columns.append(self._forward(unit.reshape(-1, *self.domain.shape)).reshape(-1, m))
         return torch.cat(columns).T.contiguous()
 
-    def picture(self, y: Tensor) -> Tensor:
+    def picture(self, y: Any) -> Any:
         """Return data `y` as something to look at: itself if an image or a curve, else its back-projection."""
-        assert isinstance(self.codomain, Space)
-        assert isinstance(self.domain, Space)
-        if self.codomain.ndim == self.domain.ndim and not self.codomain.is_complex:
-            return y
+        source, target = self.domain, self.codomain
+        if isinstance(source, Space) and isinstance(target, Space) and source.ndim == target.ndim:
+            if source.is_complex or not target.is_complex:
+                return y
         return self._adjoint(y)
+
+    @property
+    def data_axes(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of each dimension of the data, for figures; empty for blocks."""
+        if isinstance(self.codomain, ProductSpace):
+            return ()
+        named = {1: (("sample", ""),), 2: (("row", "px"), ("column", "px"))}
+        d = self.codomain.ndim
+        return named.get(d, tuple((f"axis {i}", "") for i in range(d)))
 
 
 class Jacobian(LinearOperator):
@@ -287,24 +321,25 @@ class Identity(LinearOperator):
     title = "the identity"
     self_adjoint = True
     positive = True
-    has_svd = True  # type: ignore[assignment]
+    isometry = True
+    coisometry = True
 
     def _forward(self, x: Any) -> Any:
         return x.clone()
 
-    _adjoint = _forward
+    def _adjoint(self, y: Any) -> Any:
+        return y.clone()
 
-    def svd(self) -> SVD:
-        """Return ones with identities."""
-        assert isinstance(self.domain, Space)
-        return SVD(self, torch.ones(self.domain.shape, dtype=self.domain.dtype, device=self.domain.device).real, self)
+    def gram_diagonal(self) -> Tensor | None:
+        """Return ones; None on blocks."""
+        return _ones(self.domain) if isinstance(self.domain, Space) else None
 
-    def gram_diagonal(self) -> Tensor:
-        """Return ones."""
-        return self.svd().s
+    main_diagonal = gram_diagonal
 
     def to_dense(self) -> Tensor:
         """Return the identity matrix."""
+        if isinstance(self.domain, ProductSpace):
+            return super().to_dense()
         return torch.eye(self.domain.size, dtype=self.domain.dtype, device=self.domain.device)
 
 
@@ -315,11 +350,13 @@ class Diagonal(LinearOperator):
 
     def __init__(self, domain: Space, diagonal: Tensor, *, positive: bool = False) -> None:
         super().__init__(domain)
+        if diagonal.is_complex() and not domain.is_complex:
+            raise SpecError(f"the diagonal is complex, and the space {domain} is real")
         self.diagonal = diagonal
         self.self_adjoint = not diagonal.is_complex()
         self.positive = positive
 
-    has_svd = True  # type: ignore[assignment]
+    has_svd = True
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.diagonal * x
@@ -330,12 +367,25 @@ class Diagonal(LinearOperator):
     def svd(self) -> SVD:
         """Return moduli as values and phases on the left."""
         s = self.diagonal.abs()
-        phase = torch.where(s > 0, self.diagonal / torch.where(s > 0, s, 1), 1).to(self.diagonal.dtype)
-        return SVD(Diagonal(self.domain, phase), s, Identity(self.domain))
+        return SVD(Diagonal(self.domain, phase(self.diagonal)), s, Identity(self.domain))
 
     def gram_diagonal(self) -> Tensor:
         """Return the squared moduli."""
         return self.diagonal.abs() ** 2
+
+    def main_diagonal(self) -> Tensor:
+        """Return it."""
+        return self.diagonal
+
+
+def phase(values: Tensor) -> Tensor:
+    """Return ``values / |values|``, and 1 where a value is 0."""
+    modulus = values.abs()
+    return torch.where(modulus > 0, values / torch.where(modulus > 0, modulus, 1), 1)
+
+
+def _ones(space: Any) -> Tensor:
+    return torch.ones(space.shape, dtype=real_dtype(space.dtype), device=space.device)
 
 
 class DenseMatrix(LinearOperator):
@@ -377,8 +427,8 @@ class DenseMatrix(LinearOperator):
 
     @property
     def has_svd(self) -> bool:
-        """Whether the smaller side is at most 2048."""
-        return min(self.matrix.shape) <= 2048
+        """Whether the factors are known or the smaller side is at most 1024."""
+        return self.factors is not None or min(self.matrix.shape) <= 1024
 
     def svd(self) -> SVD:
         """Return the decomposition, computed once."""
@@ -386,13 +436,21 @@ class DenseMatrix(LinearOperator):
         if cached is None:
             u, s, v = self.factors or _thin_svd(self.matrix)
             coefficients = Space((len(s),), self.domain.dtype, self.domain.device)
-            cached = SVD(DenseMatrix(coefficients, self.codomain, u), s, DenseMatrix(coefficients, self.domain, v))
-            self._cache_svd = cached
+            left, right = DenseMatrix(coefficients, self.codomain, u), DenseMatrix(coefficients, self.domain, v)
+            left.isometry = right.isometry = True
+            cached = self._cache_svd = SVD(left, s, right)
         return cached
 
     def gram_diagonal(self) -> Tensor:
         """Return the squared column norms."""
         return (self.matrix.abs() ** 2).sum(0).reshape(self.domain.shape)
+
+    def main_diagonal(self) -> Tensor | None:
+        """Return the matrix's diagonal where it is square."""
+        if self.domain != self.codomain:
+            return None
+        diagonal = self.matrix.diagonal().reshape(self.domain.shape)
+        return diagonal.real if self.self_adjoint else diagonal
 
     def to_dense(self) -> Tensor:
         """Return the matrix."""

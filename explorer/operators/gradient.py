@@ -1,0 +1,114 @@
+"""The finite-difference gradient.
+
+Chambolle 2004: An algorithm for total variation minimization and applications.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Help, operator
+from explorer.linalg import Space
+from explorer.linalg.spaces import real_dtype
+from explorer.operators.base import SVD, LinearOperator
+from explorer.operators.transforms import Cosine, Fourier, Hartley
+
+
+class Gradient(LinearOperator):
+    """``(A x)_d = x_{· + e_d} − x``: forward differences in every dimension, stacked in front.
+
+    Its norm is at most ``2 √d``. The Gram operator is minus the Laplacian, diagonal in the cosine transform for
+    Neumann boundaries, and in the Hartley (complex: Fourier) transform for periodic ones.
+    """
+
+    title = "Gradient"
+
+    def __init__(self, domain: Space, *, periodic: bool = False) -> None:
+        super().__init__(domain, Space((domain.ndim, *domain.shape), domain.dtype, domain.device))
+        self.periodic = periodic
+
+    def _forward(self, x: Tensor) -> Tensor:
+        y = x.new_zeros((*self.domain.batch(x), *self.codomain.shape))
+        for part, axis, n in self._parts(y):
+            torch.sub(x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=part.narrow(axis, 0, n - 1))
+            if self.periodic:
+                torch.sub(x.narrow(axis, 0, 1), x.narrow(axis, n - 1, 1), out=part.narrow(axis, n - 1, 1))
+        return y
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros((*self.codomain.batch(y), *self.domain.shape))
+        for part, axis, n in self._parts(y):
+            x.narrow(axis, 0, n - 1).sub_(part.narrow(axis, 0, n - 1))
+            x.narrow(axis, 1, n - 1).add_(part.narrow(axis, 0, n - 1))
+            if self.periodic:
+                x.narrow(axis, n - 1, 1).sub_(part.narrow(axis, n - 1, 1))
+                x.narrow(axis, 0, 1).add_(part.narrow(axis, n - 1, 1))
+        return x
+
+    def _parts(self, y: Tensor) -> list[tuple[Tensor, int, int]]:
+        """Return each component with its dimension, counted from the end, and its length."""
+        d = self.domain.ndim
+        return [(y.select(-d - 1, i), i - d, self.domain.shape[i]) for i in range(d)]
+
+    has_gram_svd = True
+
+    def gram_svd(self) -> SVD:
+        """Return the decomposition of minus the Laplacian, values ``Σ_d 4 sin²(π k_d / 2n_d)``; periodic ones n_d."""
+        basis: LinearOperator
+        if not self.periodic:
+            basis = Cosine(self.domain).H
+        elif self.domain.is_complex:
+            basis = Fourier(self.domain).H
+        else:
+            basis = Hartley(self.domain)
+        return SVD(basis, self._eigenvalues(), basis)
+
+    def _eigenvalues(self) -> Tensor:
+        values = torch.zeros((), dtype=torch.float64, device=self.domain.device)
+        for n in self.domain.shape:
+            k = torch.arange(n, dtype=torch.float64, device=self.domain.device)
+            values = values.unsqueeze(-1) + 4 * torch.sin(math.pi * k / n / (1 if self.periodic else 2)) ** 2
+        return values.to(real_dtype(self.domain.dtype))
+
+    def norm(self, steps: int = 30, seed: int = 0) -> Tensor:
+        """Return the largest singular value, exactly."""
+        return self._eigenvalues().max().sqrt()
+
+    def gram_diagonal(self) -> Tensor:
+        """Return how many differences each entry takes part in."""
+        count = torch.zeros((), device=self.domain.device)
+        for n in self.domain.shape:
+            ends = torch.full((n,), 2.0 if n > 1 else 0.0, device=self.domain.device)
+            if not self.periodic and n > 1:
+                ends[0] = ends[-1] = 1
+            count = count.unsqueeze(-1) + ends
+        return count.to(real_dtype(self.domain.dtype))
+
+    def picture(self, y: Tensor) -> Tensor:
+        """Return the length of the gradient in each point."""
+        return torch.linalg.vector_norm(y, dim=-self.domain.ndim - 1)
+
+    @property
+    def data_axes(self) -> tuple[tuple[str, str], ...]:
+        """The component, then the point."""
+        return (("component", ""), *LinearOperator(self.domain).data_axes)
+
+
+@operator(
+    "Gradient",
+    papers=["Chambolle 2004: An algorithm for total variation minimization and applications"],
+    equation=r"(Ax)_{d,i} = x_{i+e_d} - x_i",
+)
+def gradient(
+    domain: Space,
+    *,
+    boundary: Annotated[
+        Literal["neumann", "periodic"], Help("at the border the difference is zero, or goes round to the other side")
+    ] = "neumann",
+) -> Gradient:
+    """Forward differences in every dimension; recovering a signal from them is integration."""
+    return Gradient(domain, periodic=boundary == "periodic")
