@@ -256,6 +256,8 @@ class Knob:
 
 def short(value: object) -> str:
     """Show a value in a sentence, cut to 60 characters."""
+    if not isinstance(value, str | int | float | complex | list | tuple | Mapping | None):
+        return f"a {type(value).__name__}"
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 

@@ -10,35 +10,53 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
+import numpy as np
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
-from explorer.catalogue import SpecError, check_part
+from explorer.catalogue import SpecError, check_part, nearest, short
 
 VERSION = 1
-MAX_CHARACTERS = 262_144
-MAX_DEPTH = 12
+MAX_CHARACTERS = 2**20
+MAX_DEPTH = 32
 
 #: version -> function that turns a document of that version into one of the next
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
+def _plain(value: Any) -> Any:
+    """Turn the integers of NumPy and the dtypes and devices of torch into plain data."""
+    if isinstance(value, np.integer):
+        return int(value)
+    return str(value).removeprefix("torch.") if isinstance(value, torch.dtype | torch.device) else value
+
+
+_Whole = Annotated[int, BeforeValidator(_plain)]
+_Text = Annotated[str, BeforeValidator(_plain)]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    """A model that cannot be changed; the description of a field says what it must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            if first["type"] == "extra_forbidden":
-                raise SpecError(
-                    f"is not part of a {type(self).__name__}; known: {', '.join(type(self).model_fields)}",
-                    where,
-                ) from None
-            raise SpecError(f"is {first['input']!r:.80}, and is refused: {first['msg'].lower()}", where) from None
+            first = error.errors(include_url=False, include_context=False)[0]
+            name, fields = str(first["loc"][0]), type(self).model_fields
+            if name not in fields:
+                raise SpecError(f"is not part of a {type(self).__name__}{nearest(name, fields)}", label(name)) from None
+            raise SpecError(f"is {short(first['input'])}, and must be {fields[name].description}", name) from None
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any = None) -> Self:
+        return self
 
 
 class Choice(_Frozen):
@@ -48,20 +66,29 @@ class Choice(_Frozen):
     ----------
     name : str
         Name in the catalogue.
-    params : mapping
+    params : mapping, optional
         Knobs; those left out take their defaults.
+    **knobs : Any
+        The same, one by one.
 
     Examples
     --------
     Stop rules compose:
 
-    >>> stop = Choice(name="budget", params={"steps": 50}) | Choice(name="discrepancy")
-    >>> stop.name
-    'or'
+    >>> stop = Choice("budget", steps=50) | Choice("discrepancy")
+    >>> stop.name, stop.params["first"]["params"]["steps"]
+    ('or', 50)
     """
 
-    name: str = Field(max_length=100)
-    params: Mapping[str, Any] = Field(default_factory=dict)
+    name: str = Field(max_length=100, description="the name of a component")
+    params: Mapping[str, Any] = Field(description="an object of knobs")
+
+    def __init__(self, name: Any, params: Any = None, **knobs: Any) -> None:
+        if params is not None and not isinstance(params, Mapping):
+            raise SpecError(f"is {short(params)}, and must be an object of knobs", "params")
+        given = {**(params or {}), **knobs}
+        _refuse_deep(given, "params", MAX_DEPTH - 2)
+        super().__init__(name=name, params=thawed(given))
 
     @field_validator("params", mode="after")
     @classmethod
@@ -73,13 +100,16 @@ class Choice(_Frozen):
         return thawed(value)
 
     def __or__(self, other: Choice) -> Choice:
-        return Choice(name="or", params={"first": self.as_dict(), "second": other.as_dict()})
+        return Choice("or", first=self.as_dict(), second=other.as_dict())
 
     def __and__(self, other: Choice) -> Choice:
-        return Choice(name="and", params={"first": self.as_dict(), "second": other.as_dict()})
+        return Choice("and", first=self.as_dict(), second=other.as_dict())
 
     def __hash__(self) -> int:
         return hash(canonical(self.as_dict()))
+
+    def __reduce__(self) -> Any:
+        return Choice, (self.name, thawed(self.params))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -92,7 +122,7 @@ class Record(_Frozen):
     Parameters
     ----------
     snapshots : int
-        Largest number of iterates kept, spread evenly on a logarithmic axis of steps.
+        Largest number of iterates kept, spread evenly on a logarithmic axis of steps (of samples: evenly).
     keep_going : bool
         Go on past the stop or the rule up to the budget, so that semi-convergence shows.
     bases : bool
@@ -101,10 +131,10 @@ class Record(_Frozen):
         Draws that a sampler discards.
     """
 
-    snapshots: int = Field(48, ge=0, le=1000)
-    keep_going: bool = False
-    bases: bool = False
-    warmup: int = Field(0, ge=0, le=1_000_000)
+    snapshots: _Whole = Field(default=48, ge=0, le=1000, description="a whole number from 0 to 1000")
+    keep_going: bool = Field(default=False, description="true or false")
+    bases: bool = Field(default=False, description="true or false")
+    warmup: _Whole = Field(default=0, ge=0, le=10**6, description="a whole number from 0 to 1000000")
 
 
 _KINDS = {
@@ -117,6 +147,7 @@ _KINDS = {
     "rule": "rule",
     "stop": "stop",
 }
+_DTYPES = "float32", "float64", "complex64", "complex128"
 
 
 class RunSpec(_Frozen):
@@ -159,11 +190,13 @@ class RunSpec(_Frozen):
     solver: Choice
     rule: Choice
     stop: Choice
-    draws: int | None = Field(None, ge=1, le=4096)
-    record: Record = Record()
-    seed: int = Field(0, ge=0, le=2**63 - 1)
-    device: str = Field("cpu", max_length=20, pattern=r"^(cpu|meta|mps|cuda(:\d{1,2})?)$")
-    dtype: str = Field("float32", pattern="^(float32|float64|complex64|complex128)$")
+    draws: _Whole | None = Field(ge=1, le=4096, description="a whole number from 1 to 4096, or None")
+    record: Record
+    seed: _Whole = Field(ge=0, le=2**63 - 1, description="a whole number from 0 to 2⁶³ − 1")
+    device: _Text = Field(
+        pattern=r"^(cpu|meta|mps|cuda(:\d{1,2})?)$", description="'cpu', 'cuda', 'cuda:0', …, 'mps' or 'meta'"
+    )
+    dtype: _Text = Field(pattern=f"^({'|'.join(_DTYPES)})$", description="one of " + ", ".join(_DTYPES))
 
     def __init__(
         self,
@@ -176,25 +209,20 @@ class RunSpec(_Frozen):
         solver: Any = "cgls",
         rule: Any = "fixed",
         stop: Any = "budget",
+        draws: Any = None,
         record: Any = None,
+        seed: Any = 0,
+        device: Any = "cpu",
+        dtype: Any = "float32",
         version: Any = VERSION,
-        **rest: Any,
+        **unknown: Any,
     ) -> None:
-        if version != VERSION:
-            raise SpecError(f"is {version!r}, and this release reads versions 1 to {VERSION}", "version")
-        chosen = dict(
-            problem=problem,
-            operator=operator,
-            noise=noise,
-            prior=prior,
-            precond=precond,
-            solver=solver,
-            rule=rule,
-            stop=stop,
-        )
-        choices = {field: _choice(value, field) for field, value in chosen.items()}
-        made = record if isinstance(record, Record) else _record(record)
-        super().__init__(version=version, record=made, **choices, **rest)
+        if type(version) is not int or version != VERSION:
+            raise SpecError(f"is {short(version)}, and this release reads versions 1 to {VERSION}", "version")
+        given = locals()
+        choices = {field: _choice(given[field], field) for field in _KINDS}
+        plain = {"draws": draws, "seed": seed, "device": device, "dtype": dtype, "version": version}
+        super().__init__(**choices, **plain, record=_record(record), **unknown)
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
@@ -205,25 +233,29 @@ class RunSpec(_Frozen):
         SpecError
             If the text is not JSON, too large, too deep, of an unknown version, or has an unknown field.
         """
+        if not isinstance(text, str):
+            raise SpecError(f"the specification is a {type(text).__name__}, and must be JSON text")
         if len(text) > MAX_CHARACTERS:
             raise SpecError(f"the specification has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are read")
         try:
             data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        except SpecError:
+            raise
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise SpecError(f"the specification is not JSON: {error.msg} at {where}") from None
+        except ValueError:
+            raise SpecError("the specification contains a whole number of thousands of digits") from None
         except RecursionError:
             raise SpecError(f"the specification is nested more than {MAX_DEPTH} deep") from None
-        except json.JSONDecodeError as error:
-            raise SpecError(
-                f"the specification is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-            ) from None
         if not isinstance(data, dict):
             raise SpecError(f"the specification is a {type(data).__name__}, and must be an object")
-        if _depth(data) > MAX_DEPTH:
-            raise SpecError(f"the specification is nested more than {MAX_DEPTH} deep")
-        while isinstance(data.get("version"), int) and data["version"] in MIGRATIONS:
+        _refuse_deep(data, "", MAX_DEPTH)
+        while type(data.get("version")) is int and data["version"] in MIGRATIONS:
             data = MIGRATIONS[data["version"]](data)
-        unknown = [k for k in data if k not in cls.model_fields]
-        if unknown:
-            raise SpecError(f"is not part of a RunSpec; known: {', '.join(cls.model_fields)}", unknown[0])
+        for name in data:
+            if name not in cls.model_fields:
+                raise SpecError(f"is not part of a RunSpec{nearest(name, cls.model_fields)}", label(name))
         return cls(**data)
 
     def to_json(self, indent: int | None = 2) -> str:
@@ -242,25 +274,26 @@ class RunSpec(_Frozen):
     def __hash__(self) -> int:
         return hash(self.key())
 
+    def __reduce__(self) -> Any:
+        return RunSpec.from_json, (self.to_json(),)
+
 
 def _choice(value: Any, field: str) -> Choice | None:
     if value is None and field == "operator":
         return None
     if isinstance(value, Choice):
         value = value.as_dict()
-    checked = check_part(value, _KINDS[field], field)
-    if checked is None:
-        raise SpecError(f"is None, and must name a {_KINDS[field]}", field)
-    return Choice(**checked)
+    _refuse_deep(value, field, MAX_DEPTH - 1)
+    return Choice(**check_part(value, _KINDS[field], field))
 
 
 def _record(value: Any) -> Record:
-    if value is None:
-        return Record()
-    if not isinstance(value, Mapping) or not all(isinstance(k, str) for k in value):
-        raise SpecError(f"is {value!r:.60}, and must be an object with {', '.join(Record.model_fields)}", "record")
+    if isinstance(value, Record):
+        return value
+    if not isinstance(value, Mapping | None) or not all(isinstance(k, str) for k in value or {}):
+        raise SpecError(f"is {short(value)}, and must be an object with {', '.join(Record.model_fields)}", "record")
     try:
-        return Record(**value)
+        return Record(**(value or {}))
     except SpecError as error:
         raise SpecError(error.message, f"record.{error.field}") from None
 
@@ -284,9 +317,18 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, inner), default=0)
+def _refuse_deep(value: Any, field: str, depth: int) -> None:
+    level = [value]
+    for _ in range(depth):
+        inside = (v.values() if isinstance(v, Mapping) else v for v in level if isinstance(v, Mapping | list | tuple))
+        level = [item for items in inside for item in items]
+    if level:
+        raise SpecError(f"the specification is nested more than {MAX_DEPTH} deep", field)
+
+
+def label(name: str) -> str:
+    """Return an unknown field's name as it may stand in a sentence."""
+    return name if name.isidentifier() and len(name) <= 60 else short(name)
 
 
 def _refuse_constant(name: str) -> None:
@@ -296,7 +338,8 @@ def _refuse_constant(name: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise SpecError("the specification names a field twice")
+        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        raise SpecError(f"the specification names {short(twice)} twice")
     return made
 
 
