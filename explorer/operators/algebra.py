@@ -218,12 +218,12 @@ class Scaled(LinearOperator):
             raise SpecError(f"the factor {factor} is complex, and {operator.title} is real")
         if isinstance(factor, Tensor) and factor.ndim > 0:
             raise SpecError(f"the factor has shape {tuple(factor.shape)}, and must be a single number")
-        self.factor: Any = factor
-        self.operator, self._real = operator, not is_complex
+        number: Any = factor
+        self.factor, self.operator, self._real = number, operator, not is_complex
         self.title = f"a multiple of {operator.title}"
         self.self_adjoint = self._real and operator.self_adjoint
         # the sign of a tensor is not read: that would wait for the device
-        self.positive = self._real and not isinstance(factor, Tensor) and operator.positive and self.factor >= 0
+        self.positive = self._real and not isinstance(factor, Tensor) and operator.positive and number >= 0
 
     def _forward(self, x: Any) -> Any:
         return self.operator.forward(x) * self.factor

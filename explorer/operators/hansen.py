@@ -87,7 +87,6 @@ def phillips(domain: Signal) -> DenseMatrix:
 
 def phillips_solution(n: int) -> Tensor:
     """Return the box coefficients of φ itself, shape ``(n,)``, float64."""
-    _refuse_not_multiple(n, 4, "Phillips")
     t = (torch.arange(n + 1, dtype=torch.float64) * 12 / n - 6).clamp(-3, 3)
     return (t + torch.sin(math.pi / 3 * t) * 3 / math.pi).diff() / math.sqrt(12 / n)
 
