@@ -1,0 +1,28 @@
+"""Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
+
+`pictures` and `summary` are matplotlib figures for the page and the printer, `convergence` and `spectrum` are plotly
+figures for the screen; `explain` says in sentences what they show.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+#: public name -> module in which it lives; plotly and matplotlib load on first use
+_HOME = {
+    "convergence": "curves",
+    "explain": "words",
+    "images": "page",
+    "pictures": "pictures",
+    "spectrum": "curves",
+    "summary": "pictures",
+}
+
+__all__ = ["convergence", "explain", "images", "pictures", "spectrum", "summary"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"explorer.figures.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'explorer.figures' has no attribute {name!r}")

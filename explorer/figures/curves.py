@@ -1,0 +1,224 @@
+"""Curves for the screen: how a run converged, and the spectrum of an operator beside the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.engine.history import History
+from explorer.engine.problem import Problem
+from explorer.engine.run import Run
+from explorer.figures.colours import DASHES, palette
+
+#: points of a curve; more cannot be told apart on a screen
+POINTS = 500
+#: columns of a history that are costs or bookkeeping, not measures of the iterate
+_NOT_MEASURES = ("seconds", "system")
+_NAMES = {"residual": "residual ‖Ax − y‖ / ‖y‖", "error": "error ‖x − x*‖ / ‖x*‖"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: values over steps.
+
+    Attributes
+    ----------
+    name : str
+        What it is, with its formula.
+    x, y : NDArray
+        Shape ``(points,)``.
+    """
+
+    name: str
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+
+
+def thinned(count: int, points: int = POINTS) -> NDArray[np.intp]:
+    """Return at most `points` indices below `count`, even on a logarithmic axis, the first and the last included."""
+    if count <= points:
+        return np.arange(count)
+    return np.unique(np.geomspace(1, count, points).round().astype(np.intp)) - 1
+
+
+def column(history: History | Mapping[str, Any], name: str, at: NDArray[np.intp]) -> NDArray[np.floating]:
+    """Return some rows of a history's column for the first sample; a history still growing is not read as a whole."""
+    if isinstance(history, History):
+        some = History()
+        for index in at:
+            some.append(history.rows[index])
+        values = some[name]
+    else:
+        values = np.asarray(history[name])[at]
+    return np.asarray(values.reshape(len(at), -1)[:, 0], dtype=float)
+
+
+def measures(history: History | Mapping[str, Any], problem: Problem) -> list[Curve]:
+    """Return residual and error over steps, or the first other measure of a solver that reports neither.
+
+    Parameters
+    ----------
+    history : History or mapping
+        Of a run under way or a finished one.
+    problem : Problem
+        Whose data scale the residual.
+    """
+    names = [n for n in _NAMES if n in history]
+    if not names:
+        scalars = [n for n in history if n not in _NOT_MEASURES and n[0].islower()]
+        names = scalars[:1]
+    if not names:
+        return []
+    steps = history.steps if isinstance(history, History) else len(next(iter(history.values())))
+    at = thinned(steps)
+    scale = _data_norm(problem)
+    curves = []
+    for name in names:
+        values = column(history, name, at)
+        if name == "residual" and scale:
+            values = values / scale
+        label = _NAMES.get(name, name) if name != "residual" or scale else "residual ‖Ax − y‖"
+        curves.append(Curve(label, at + 1.0, values))
+    return curves
+
+
+def noise_level(problem: Problem) -> float | None:
+    """Return the expected noise norm relative to the data, or None where it is not known or zero."""
+    noise, scale = problem.offers.get("noise_norm"), _data_norm(problem)
+    if noise is None or not scale:
+        return None
+    return float(noise.reshape(-1)[0]) / scale or None
+
+
+def _data_norm(problem: Problem) -> float:
+    if problem.y is None or problem.codomain is None:
+        return 0.0
+    return float(problem.codomain.norm(problem.y).reshape(-1)[0])
+
+
+def first(value: Any) -> Any:
+    """Return a per-sample value of the first sample."""
+    return value if np.ndim(value) == 0 else np.asarray(value).reshape(-1)[0]
+
+
+def marks(run: Run) -> dict[str, int]:
+    """Return the steps of the rule's and of the best iterate, where there are such."""
+    picked = {"stop": run.stopped, "best": run.best}
+    if run.stopped is not None and run.spec.rule.name != "fixed":
+        picked = {"rule": run.stopped, "best": run.best}
+    return {name: int(first(p.step)) for name, p in picked.items() if p is not None}
+
+
+def convergence(run: Run, dark: bool = False) -> Any:
+    """Return residual and error over the steps of a run, with the rule's and the best iterate marked.
+
+    Parameters
+    ----------
+    run : Run
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    return curve_figure(measures(run.history, run.problem), noise_level(run.problem), marks(run), dark)
+
+
+def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, int], dark: bool = False) -> Any:
+    """Return the convergence figure of curves that may still be growing."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_layout("step", "relative norm", dark))
+    colours = palette(dark)
+    for index, curve in enumerate(curves):
+        line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
+        mode = "lines+markers" if len(curve.x) < 4 else "lines"
+        figure.add_scatter(x=curve.x, y=curve.y, name=curve.name, mode=mode, line=line, marker={"size": 7})
+    if curves and noise is not None and curves[0].name.startswith("residual"):
+        x = curves[0].x[[0, -1]]
+        line = {"color": colours.faint, "dash": "dot", "width": 1.5}
+        figure.add_scatter(x=x, y=[noise, noise], name="noise level ‖n‖ / ‖y‖", mode="lines", line=line)
+    for name, step in steps.items():
+        other = [s for n, s in steps.items() if n != name]
+        left = bool(other) and step < other[0]
+        colour = colours.best if name == "best" else colours.rule
+        figure.add_vline(x=step, line={"color": colour, "dash": "dashdot" if name == "best" else "dot", "width": 2})
+        figure.add_annotation(
+            x=np.log10(step), y=1, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
+            text=f"{name} {step}", showarrow=False, font={"color": colour, "size": 13},
+        )  # fmt: skip
+    return figure
+
+
+def spectrum(report: Any, dark: bool = False) -> Any:
+    """Return singular values, and with them the coefficients of the data where the report has them (Picard's plot).
+
+    Parameters
+    ----------
+    report : SingularValues or Picard
+        Of :mod:`explorer.analyses`.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_layout("index i", "size", dark))
+    colours = palette(dark)
+    at = thinned(len(report.values))
+    x = at + 1.0
+    keep: Callable[[Any], Any] = lambda v: np.where(np.asarray(v)[at] > 0, np.asarray(v, float)[at], np.nan)  # noqa: E731
+    figure.add_scatter(
+        x=x, y=keep(report.values), name="singular value σᵢ", mode="lines",
+        line={"color": colours.series[0], "width": 2.5},
+    )  # fmt: skip
+    if not hasattr(report, "coefficients"):
+        return figure
+    sizes = report.coefficients.reshape(-1, len(report.values))[0]
+    figure.add_scatter(
+        x=x, y=keep(sizes), name="data |uᵢᴴy|", mode="markers",
+        marker={"color": colours.series[1], "symbol": "circle-open", "size": 5},
+    )  # fmt: skip
+    floor = float(first(report.floor))
+    if floor > 0:
+        line = {"color": colours.faint, "dash": "dot", "width": 2}
+        figure.add_scatter(x=x[[0, -1]], y=[floor, floor], name="noise a coefficient", mode="lines", line=line)
+    fails = int(first(report.fails))
+    if fails < len(report.values):
+        line = {"color": colours.rule, "dash": "dot", "width": 2}
+        figure.add_vline(x=fails + 1, line=line)
+        figure.add_annotation(
+            x=np.log10(fails + 1), y=1, yref="paper", yanchor="bottom",
+            xanchor="right" if fails > len(report.values) ** 0.5 else "left", text="noise outweighs signal",
+            showarrow=False, font={"color": colours.rule, "size": 13},
+        )  # fmt: skip
+    return figure
+
+
+def _layout(x: str, y: str, dark: bool) -> dict[str, Any]:
+    colours = palette(dark)
+    axis = {
+        "type": "log", "gridcolor": colours.grid, "linecolor": colours.faint, "zeroline": False, "showline": True,
+        "ticks": "outside", "tickcolor": colours.faint, "exponentformat": "power", "minor": {"ticks": ""},
+    }  # fmt: skip
+    return {
+        "xaxis": {**axis, "title": {"text": f"{x} (log)"}, "dtick": 1},
+        "yaxis": {**axis, "title": {"text": f"{y} (log)"}},
+        "font": {"color": colours.text, "size": 13},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "legend": {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left"},
+        "margin": {"l": 64, "r": 12, "t": 56, "b": 44},
+        "height": 320,
+        "autosize": True,
+        "hovermode": "x unified",
+        "template": "none",
+    }

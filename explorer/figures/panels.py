@@ -1,0 +1,202 @@
+"""What is looked at: a problem and an iterate become four arrays, each with its range, caption and description.
+
+Screen and paper draw the same panels: the truth, the data, the reconstruction on the scale of the truth, the error.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from explorer.engine.metrics import psnr
+from explorer.engine.problem import Problem
+from explorer.linalg import Blocks
+from explorer.operators.base import LinearOperator
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture or curve.
+
+    Attributes
+    ----------
+    title, note : str
+        What it is, and one fact about it.
+    array : NDArray or None
+        Image of shape ``(rows, columns)`` or signal of shape ``(n,)``, real; None where there is nothing to show.
+    low, high : float
+        Values at the ends of the scale; what lies outside is shown as the end.
+    signed : bool
+        Whether the sign matters: the scale is then symmetric around zero.
+    reference : NDArray or None
+        For a signal, the truth behind it.
+    """
+
+    title: str
+    array: NDArray[np.floating] | None
+    low: float = 0.0
+    high: float = 1.0
+    signed: bool = False
+    note: str = ""
+    reference: NDArray[np.floating] | None = None
+
+    @property
+    def range_text(self) -> str:
+        """The scale in a few characters."""
+        if self.array is None:
+            return ""
+        return f"±{self.high:.3g}" if self.signed else f"{self.low:.3g} … {self.high:.3g}"
+
+    @property
+    def description(self) -> str:
+        """The panel in one sentence, for those who cannot see it."""
+        if self.array is None:
+            return f"{self.title}: {self.note or 'nothing to show'}."
+        size = " × ".join(map(str, self.array.shape))
+        kind = "image of" if self.array.ndim == 2 else "signal of"
+        unit = "pixels" if self.array.ndim == 2 else "samples"
+        finite = self.array[np.isfinite(self.array)]
+        values = f"values {finite.min():.3g} to {finite.max():.3g}" if finite.size else "no finite values"
+        return f"{self.title}: {kind} {size} {unit}, {values}{', ' + self.note if self.note else ''}."
+
+
+def viewable(x: Any, ndim: int | None = None) -> NDArray[np.floating] | None:
+    """Return an element as a real array of one or two dimensions, or None.
+
+    Of several samples, blocks or channels it is the first; complex values are shown by their modulus.
+
+    Parameters
+    ----------
+    x : Tensor, Blocks or None
+    ndim : int, optional
+        Number of trailing dimensions that are no batch.
+    """
+    if isinstance(x, Blocks):
+        return viewable(x[0])
+    if not isinstance(x, torch.Tensor) or x.device.type == "meta" or not x.numel():
+        return None
+    keep = min(2, x.ndim if ndim is None else ndim)
+    while x.ndim > keep:
+        x = x[0]
+    x = x.detach()
+    return (x.abs() if x.is_complex() else x).cpu().reshape(x.shape or (1,)).numpy()
+
+
+def span(array: NDArray[np.floating] | None) -> tuple[float, float]:
+    """Return the smallest and largest finite value, at least a hair apart."""
+    finite = array[np.isfinite(array)] if array is not None else np.empty(0)
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def round_up(limit: float) -> float:
+    """Return the next of 1, 2, 5, 10, 20, … × 10ⁿ, so that a scale does not flicker from frame to frame."""
+    if not math.isfinite(limit) or limit <= 0:
+        return 1.0
+    decade = 10.0 ** math.floor(math.log10(limit))
+    return next(m * decade for m in (1, 2, 5, 10) if limit <= m * decade * (1 + 1e-9))
+
+
+def quantised(panel: Panel) -> NDArray[np.uint8]:
+    """Return the panel's image as indices into a colour table; what is not finite becomes 0."""
+    assert panel.array is not None
+    with np.errstate(all="ignore"):
+        scaled = (np.asarray(panel.array, np.float32) - panel.low) * np.float32(255.0 / (panel.high - panel.low))
+    return np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).round().astype(np.uint8)
+
+
+def before(problem: Problem) -> tuple[Panel, Panel]:
+    """Return what is there before a run: the truth and the data."""
+    truth = _truth(problem)
+    low, high = span(truth)
+    first = Panel("Truth", truth, low, high, note="" if truth is not None else "not known")
+    data, note = _data(problem)
+    low, high = span(data)
+    return first, Panel("Data", data, low, high, note=note)
+
+
+def after(problem: Problem, x: Any, label: str = "", system: int | None = None) -> tuple[Panel, Panel]:
+    """Return the reconstruction on the scale of the truth, and its signed error.
+
+    Parameters
+    ----------
+    problem : Problem
+    x : Tensor, Blocks or None
+        Shape ``(*batch, *shape)``; the first sample is shown.
+    label : str
+        Which iterate it is.
+    system : int, optional
+        Of a sequence of systems, the one that `x` solves.
+    """
+    title = f"Reconstruction, {label}" if label else "Reconstruction"
+    if x is None:
+        return Panel(title, None, note="none yet"), Panel("Error", None, note="none yet")
+    truth = _truth(problem, system)
+    if truth is None:
+        shown = viewable(x, _ndim(problem))
+        low, high = span(shown)
+        return Panel(title, shown, low, high), Panel("Error", None, note="the truth is not known")
+    reference, ndim = problem.reference(system), _ndim(problem)
+    aligned = problem.align(_first(x, ndim), system)
+    shown, error = viewable(aligned, ndim), viewable(aligned - reference, ndim)
+    low, high = span(truth)
+    limit = round_up(span(np.abs(error))[1]) if error is not None else 1.0
+    signed = not (isinstance(aligned, torch.Tensor) and aligned.is_complex())
+    return (
+        Panel(title, shown, low, high, note=_quality(aligned, reference), reference=truth),
+        Panel("Error", error, -limit if signed else 0.0, limit, signed=signed),
+    )
+
+
+def _ndim(problem: Problem) -> int | None:
+    return getattr(problem.domain, "ndim", None)
+
+
+def _first(x: Any, ndim: int | None) -> Any:
+    """Return the first sample of a batch."""
+    while isinstance(x, torch.Tensor) and ndim is not None and x.ndim > ndim:
+        x = x[0]
+    return x
+
+
+def _truth(problem: Problem, system: int | None = None) -> NDArray[np.floating] | None:
+    return viewable(problem.reference(system), _ndim(problem))
+
+
+def _data(problem: Problem) -> tuple[NDArray[np.floating] | None, str]:
+    """Return data to look at (back-projected where they are no picture) and the noise in them."""
+    y, A = problem.y, problem.A
+    if y is None:
+        matrix = viewable(problem.offers.get("M"))
+        return matrix, "the matrix itself" if matrix is not None else "none"
+    if isinstance(y, Blocks) or not isinstance(A, LinearOperator) or not hasattr(A.domain, "ndim"):
+        return viewable(y, getattr(problem.codomain, "ndim", None)), _noise(problem)
+    with torch.no_grad():
+        seen = A.picture(y)
+    is_data = seen is y
+    shown = viewable(seen, A.codomain.ndim if is_data else A.domain.ndim)
+    return shown, _noise(problem) if is_data else f"back-projected, {_noise(problem)}"
+
+
+def _noise(problem: Problem) -> str:
+    space = problem.codomain
+    if problem.clean is None or space is None or isinstance(problem.clean, Blocks):
+        return ""
+    y = _first(problem.y, space.ndim)
+    size, whole = space.norm(y - problem.clean), space.norm(problem.clean)
+    level = float(size / whole) if float(whole) else 0.0
+    return f"{100 * level:.2g} % noise" if level else "no noise"
+
+
+def _quality(x: Any, truth: Any) -> str:
+    if not isinstance(x, torch.Tensor) or x.is_complex() or x.shape != truth.shape:
+        return ""
+    value = float(np.mean(psnr(x, truth)))
+    return f"{value:.1f} dB" if math.isfinite(value) else ""

@@ -1,0 +1,112 @@
+"""Pictures for the page: matplotlib figures drawn by Agg, without a screen."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, cast
+
+import numpy as np
+
+from explorer.engine.run import Run
+from explorer.figures.colours import DASHES, DIVERGING, LIGHT
+from explorer.figures.curves import marks, measures, noise_level
+from explorer.figures.panels import Panel, after, before
+from explorer.figures.words import explain
+
+
+def pictures(run: Run) -> Any:
+    """Return truth, data, reconstruction and error of a run side by side.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    _draw_panels(figure, run)
+    return figure
+
+
+def summary(run: Run) -> Any:
+    """Return a run on one page: the four pictures, the curves, and why it ended.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.2), layout="constrained")
+    above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(1.15, 1)))
+    _draw_panels(above, run)
+    _draw_curves(below.subplots(), run)
+    notes = explain(run)
+    if notes:
+        figure.supxlabel(f"{notes[0].title}. {notes[0].text}", fontsize=10, wrap=True)
+    return figure
+
+
+def png(figure: Any, dpi: int = 90) -> bytes:
+    """Return a matplotlib figure as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+def _draw_panels(figure: Any, run: Run) -> None:
+    label = f"step {marks(run)['rule']}" if "rule" in marks(run) else ""
+    panels = (*before(run.problem), *after(run.problem, run.x, label))
+    for axes, panel in zip(figure.subplots(1, 4), panels, strict=True):
+        _draw_panel(axes, panel)
+
+
+def _draw_panel(axes: Any, panel: Panel) -> None:
+    axes.set_title(panel.title, fontsize=10)
+    image = panel.array is not None and panel.array.ndim == 2
+    scale = panel.range_text if image else ""  # a curve has its axes
+    axes.set_xlabel("   ".join(filter(None, (scale, panel.note))), fontsize=9)
+    if panel.array is None:
+        axes.set(xticks=[], yticks=[])
+    elif panel.array.ndim == 2:
+        from matplotlib.colors import ListedColormap
+
+        colours = ListedColormap(DIVERGING / 255) if panel.signed else "gray"
+        axes.imshow(panel.array, cmap=colours, vmin=panel.low, vmax=panel.high, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+    else:
+        if panel.reference is not None:
+            axes.plot(panel.reference, color=LIGHT.faint, linewidth=1, linestyle=":")
+        axes.plot(panel.array, color=LIGHT.series[0], linewidth=1)
+        axes.tick_params(labelsize=8)
+
+
+def _draw_curves(axes: Any, run: Run) -> None:
+    styles = {"solid": "-", "dash": "--", "dot": ":"}
+    curves = measures(run.history, run.problem)
+    for curve, colour, dash in zip(curves, LIGHT.series, DASHES, strict=False):
+        few = "o" if len(curve.x) < 4 else None
+        axes.plot(curve.x, curve.y, styles[dash], color=colour, marker=few, label=curve.name)
+    noise = noise_level(run.problem)
+    if curves and noise is not None:
+        axes.axhline(noise, color=LIGHT.faint, linestyle=":", linewidth=1, label="noise level ‖n‖ / ‖y‖")
+    for name, step in marks(run).items():
+        axes.axvline(step, color=LIGHT.best if name == "best" else LIGHT.rule, linestyle="-.", linewidth=1)
+        axes.annotate(f" {name} {step}", (step, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9)
+    if any(np.any(curve.y > 0) for curve in curves):
+        axes.set(xscale="log", yscale="log")
+        axes.legend(fontsize=9, frameon=False)
+    axes.set_xlabel("step (log)", fontsize=9)
+    axes.set_ylabel("relative norm (log)", fontsize=9)
+    axes.tick_params(labelsize=8)

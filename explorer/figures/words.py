@@ -1,0 +1,135 @@
+"""What a run shows, in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.catalogue import rules, solvers
+from explorer.engine.reasons import Reason
+from explorer.engine.run import Run
+from explorer.figures.curves import column, first
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence or two about a run.
+
+    Attributes
+    ----------
+    kind : str
+        ``warn``, ``good`` or ``plain``: how it is set; the title says the same in words.
+    title, text : str
+    """
+
+    kind: str
+    title: str
+    text: str
+
+
+def explain(run: Run) -> list[Note]:
+    """Say why a run ended, whether it went past its best iterate, and what to try next; of the first sample.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    list of Note
+        The most important first.
+    """
+    notes = [note for note in (_past_best(run), _ending(run), _rule_and_best(run), _chains(run)) if note is not None]
+    return [*notes, *_predict(run)]
+
+
+def _steps(run: Run) -> int:
+    return len(run.history.get("seconds", ()))
+
+
+def _column(run: Run, name: str) -> np.ndarray:
+    return column(run.history, name, np.arange(_steps(run))) if name in run.history else np.empty(0)
+
+
+def _ending(run: Run) -> Note:
+    reason = Reason(first(run.reason))
+    if run.x is None:
+        return Note("warn", "Cancelled before the first step", "There is no iterate to show.")
+    step = int(first(run.stopped.step)) if run.stopped is not None else _steps(run)
+    title = {
+        Reason.SOLVED: "Solved in one go",
+        Reason.CANCELLED: f"Cancelled at step {_steps(run)}",
+        Reason.BREAKDOWN: f"Broke down at step {step}",
+        Reason.FINISHED: f"Finished at step {step}",
+        Reason.RULE: f"{rules[run.spec.rule.name].title}: step {step}",
+    }.get(reason, f"Stopped at step {step}")
+    kind = "warn" if reason in (Reason.CANCELLED, Reason.BREAKDOWN) else "good"
+    return Note(kind, title, " ".join(filter(None, (reason.sentence, _in_numbers(run, step), _chosen(run)))))
+
+
+def _in_numbers(run: Run, step: int) -> str:
+    """Compare the residual at the stop with the noise."""
+    residual, noise = _column(run, "residual"), run.problem.offers.get("noise_norm")
+    if noise is None or not len(residual) or not float(noise.reshape(-1)[0]):
+        return ""
+    return f"‖Ax − y‖ is {residual[step - 1] / float(noise.reshape(-1)[0]):.3g} × the expected noise norm there."
+
+
+def _chosen(run: Run) -> str:
+    """Name the parameter that a rule chose for a direct method."""
+    knob = solvers[run.spec.solver.name].traits.get("tunes", ("",))[0]
+    values = _column(run, knob)
+    if run.spec.rule.name == "fixed" or not len(values):
+        return ""
+    return f"{rules[run.spec.rule.name].title} chose {knob.replace('_', ' ')} = {values[-1]:.3g}."
+
+
+def _past_best(run: Run) -> Note | None:
+    """Say that the run went past its best iterate, if the curves show it."""
+    error, residual = _column(run, "error"), _column(run, "residual")
+    if run.best is None or len(error) < 3:
+        return None
+    best = int(first(run.best.step))
+    if not error[-1] > 1.02 * error[best - 1]:
+        return None
+    rises = f"the error rises since step {best}, from {error[best - 1]:.2g} to {error[-1]:.2g}"
+    if len(residual) and residual[-1] < residual[best - 1]:
+        return Note("warn", "Past the best iterate", f"The residual still falls but {rises}: noise is being fitted.")
+    return Note("warn", "Past the best iterate", f"Here {rises}.")
+
+
+def _rule_and_best(run: Run) -> Note | None:
+    """Compare what the rule picked with the best."""
+    error = _column(run, "error")
+    if run.stopped is None or run.best is None or len(error) < 2 or Reason(first(run.reason)) is Reason.CANCELLED:
+        return None
+    stop, best = int(first(run.stopped.step)), int(first(run.best.step))
+    if stop == best:
+        return Note("good", "Stopped at the best iterate", f"The error there is {error[best - 1]:.2g}.")
+    when = "before" if stop < best else "after"
+    return Note(
+        "plain",
+        f"{abs(best - stop)} steps {when} the best",
+        f"The error is {error[stop - 1]:.3g} at the stop and {error[best - 1]:.3g} at best, in step {best}; "
+        "without the truth nobody would know the best.",
+    )
+
+
+def _chains(run: Run) -> Note | None:
+    if run.r_hat is None:
+        return None
+    worst = float(run.r_hat.max())
+    text = "the chains agree." if worst < 1.05 else "the chains have not yet forgotten where they began: draw more."
+    return Note("good" if worst < 1.05 else "warn", f"R-hat up to {worst:.3g}", f"At {worst:.3g}, {text}")
+
+
+def _predict(run: Run) -> list[Note]:
+    """Ask for a prediction before the next run."""
+    if run.best is not None and _steps(run) > 2 and "level" in run.spec.noise.params:
+        text = "Halve the noise level: does the best step move left or right? Then press Run."
+    elif "regularization" in run.spec.solver.params:
+        text = "Raise the regularization tenfold: does the error rise or fall? Then press Run."
+    else:
+        return []
+    return [Note("plain", "Predict first", text)]

@@ -1,0 +1,97 @@
+"""A picture or a curve on a canvas: cheap enough for ten frames a second of several at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from explorer.figures.colours import DIVERGING, DIVERGING_DARK, GRAY
+from explorer.figures.panels import Panel, quantised
+
+HERE = Path(__file__).parent
+
+
+class Picture(anywidget.AnyWidget):
+    """Shows one :class:`explorer.figures.panels.Panel`: an image by one byte a pixel, or a signal as a curve.
+
+    Attributes
+    ----------
+    kind : str
+        ``image``, ``curves`` or ``empty``.
+    shape : tuple of int
+        Rows and columns of the image, or number and length of the curves.
+    pixels, table, table_dark : bytes
+        Indices of colours, and 256 × 3 colours for a light and a dark page (the same if empty).
+    curves : bytes
+        Little-endian float32 from 0 (bottom) to 1 (top), one curve after the other; the first is the most important.
+    zero : float
+        Height of the line y = 0; drawn if it is from 0 to 1.
+    title, note, range_text, description : str
+        Caption, a fact at its right, the scale, and the whole in one sentence for those who cannot see it.
+    stale : bool
+        Whether the picture belongs to other settings than those now chosen.
+    """
+
+    _esm = HERE / "canvas.js"
+    _css = HERE / "explorer.css"
+
+    kind = traitlets.Unicode("empty").tag(sync=True)
+    shape = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(0, 0)).tag(sync=True)
+    pixels = traitlets.Bytes(b"").tag(sync=True)
+    table = traitlets.Bytes(GRAY.tobytes()).tag(sync=True)
+    table_dark = traitlets.Bytes(b"").tag(sync=True)
+    curves = traitlets.Bytes(b"").tag(sync=True)
+    zero = traitlets.Float(-1.0).tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+    note = traitlets.Unicode("").tag(sync=True)
+    range_text = traitlets.Unicode("").tag(sync=True)
+    description = traitlets.Unicode("").tag(sync=True)
+    stale = traitlets.Bool(False).tag(sync=True)
+
+    def show(self, panel: Panel) -> None:
+        """Draw a panel: one message, whatever it changes."""
+        values: dict[str, Any] = {
+            "title": panel.title,
+            "note": panel.note,
+            "range_text": panel.range_text,
+            "description": panel.description,
+        }
+        if panel.array is None:
+            values |= {"kind": "empty", "shape": (0, 0), "pixels": b"", "curves": b""}
+        elif panel.array.ndim == 2:
+            tables = (DIVERGING, DIVERGING_DARK) if panel.signed else (GRAY, None)
+            values |= {
+                "kind": "image",
+                "shape": panel.array.shape,
+                "pixels": quantised(panel).tobytes(),
+                "table": tables[0].tobytes(),
+                "table_dark": b"" if tables[1] is None else tables[1].tobytes(),
+                "curves": b"",
+            }
+        else:
+            values |= {"kind": "curves", "pixels": b"", **_curves(panel)}
+        with self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
+
+
+def _curves(panel: Panel) -> dict[str, Any]:
+    """Scale a signal and the truth behind it to the height of the canvas."""
+    assert panel.array is not None
+    lines: list[NDArray[np.floating]] = [panel.array]
+    if panel.reference is not None and panel.reference.shape == panel.array.shape:
+        lines.append(panel.reference)
+    low, high = panel.low, panel.high
+    if panel.reference is not None:  # room for overshoot, as no colour has to be kept for it
+        low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    scaled = (np.stack(lines) - low) / (high - low)
+    return {
+        "shape": scaled.shape,
+        "curves": scaled.clip(-1, 2).astype("<f4").tobytes(),
+        "zero": float(-low / (high - low)),
+    }

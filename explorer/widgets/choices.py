@@ -1,0 +1,113 @@
+"""What can be chosen beside the other choices, why not, and what would have to change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from explorer.catalogue import SHELVES, Component, SpecError
+from explorer.engine.compat import compatible
+from explorer.engine.run import prepare
+from explorer.engine.spec import RunSpec
+
+#: in which order other parts are changed so that a choice fits: first what costs the person least
+_FREE = ("rule", "precond", "prior", "solver", "operator", "problem", "noise", "stop")
+_PLAINEST = {"rule": "fixed", "precond": "none", "prior": "none"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A component that could stand in a field.
+
+    Attributes
+    ----------
+    value, label : str
+        Its name, and its title.
+    why : str
+        Empty where it works with the other choices, else one sentence why not.
+    """
+
+    value: str
+    label: str
+    why: str = ""
+
+
+def options(spec: RunSpec, field: str, kind: str = "") -> list[Option]:
+    """Return everything that could stand in a field, what works first.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        The other choices.
+    field : str
+        Field of the specification, or the dotted name of a nested part.
+    kind : str
+        Kind of a nested part; parts are judged when the whole runs.
+    """
+    shelf = SHELVES[RunSpec.kinds.get(field, kind)]
+    refusals = compatible(spec, field) if field in RunSpec.kinds else dict.fromkeys(shelf)
+    found = [Option(name, shelf[name].title, sentence(why or "")) for name, why in refusals.items()]
+    found = [Option(o.value, o.label) if _asks_for_a_file(shelf[o.value]) else o for o in found]
+    if field == "operator":
+        without = refusal(spec.replace(operator=None))
+        found.append(Option("", "None: the problem brings its own", sentence(without.message) if without else ""))
+    return sorted(found, key=lambda option: bool(option.why))
+
+
+def _asks_for_a_file(component: Component) -> bool:
+    """Say whether a component can only be judged once a file has been given to it."""
+    return any(knob.type == "file" and not knob.default for knob in component.knobs.values())
+
+
+def refusal(spec: RunSpec) -> SpecError | None:
+    """Return why a specification cannot run, judged without data, or None."""
+    try:
+        prepare(spec.replace(device="meta", draws=None))
+    except SpecError as error:
+        return error
+    return None
+
+
+def fit(spec: RunSpec, keep: Collection[str]) -> RunSpec | None:
+    """Return `spec` with as few other parts changed as it takes to run, or None.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    keep : collection of str
+        Fields that must stay as they are.
+    """
+    free = [field for field in _FREE if field not in keep]
+    plain: dict[str, str] = {}
+    starts = [spec]
+    for field in (f for f in free if f in _PLAINEST):  # the plainest rule, then preconditioner, then prior as well
+        plain[field] = _PLAINEST[field]
+        starts.append(spec.replace(**plain))
+    for start in starts:
+        if (error := refusal(start)) is None:
+            return start
+        if "." in error.field and error.field.partition(".")[0] in keep:
+            return None  # what is kept is itself at fault: no other part can mend that
+    for start in starts:
+        for field in free:
+            names = [*SHELVES[RunSpec.kinds[field]], *([None] if field == "operator" else [])]
+            for name in names:
+                if refusal(changed := start.replace(**{field: name})) is None:
+                    return changed
+    return None
+
+
+def difference(old: RunSpec, new: RunSpec) -> list[str]:
+    """Return the fields in which another component was chosen."""
+    return [f for f in RunSpec.kinds if _name(old, f) != _name(new, f)]
+
+
+def _name(spec: RunSpec, field: str) -> str | None:
+    choice = getattr(spec, field)
+    return None if choice is None else choice.name
+
+
+def sentence(text: str) -> str:
+    """Return text with a capital letter at its beginning and a full stop at its end."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text[-1:] in (".", "!", "?", "…", "") else ".")

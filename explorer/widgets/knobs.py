@@ -1,0 +1,281 @@
+"""Controls from schemas: every row of the form follows from a component's signature.
+
+A row is plain data, which ``controls.js`` draws; its ``id`` is the dotted name that errors use as well, such as
+``solver.params.damping``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from explorer.catalogue import SHELVES, Component, Knob, SpecError
+from explorer.engine.spec import Choice, RunSpec
+
+Row = dict[str, Any]
+
+#: numbers of a decade at which a logarithmic slider rests
+_RESTS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+#: decades that a logarithmic slider has below a default, and below 1 where zero is the default
+_BELOW, _BELOW_ZERO = 4, 8
+_SYMBOL = re.compile(r"(?<![\w‖·/^(])[α-ωΑ-Ω](?![\w‖·/^)])")
+
+#: title of a group, and the fields it shows
+_GROUPS = (
+    ("Problem", ("problem",)),
+    ("Operator", ("operator",)),
+    ("Noise", ("noise", "seed")),
+    ("Method", ("prior", "precond", "solver", "rule", "stop", "record.keep_going")),
+    ("Computation", ("device", "dtype")),
+)
+_LABELS = {
+    "problem": "Truth",
+    "operator": "Forward model",
+    "noise": "Noise model",
+    "prior": "Prior",
+    "precond": "Preconditioner",
+    "solver": "Solver",
+    "rule": "Rule",
+    "stop": "Stop",
+}
+
+
+def _plain_knobs() -> dict[str, Knob]:
+    """Return the fields of a specification that are no components, as knobs."""
+    devices = ["cpu"]
+    devices += [f"cuda:{i}" if i else "cuda" for i in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    dtypes = ("float32", "float64", "complex64", "complex128")
+    return {
+        "seed": Knob("seed", "int", 0, 0, 2**63 - 1, help="another seed draws other noise; the same one the same"),
+        "record.keep_going": Knob(
+            "go on past the stop", "bool", False, help="continue to the budget, so that semi-convergence shows"
+        ),
+        "device": Knob("device", "choice", "cpu", choices=tuple(devices), help="where it is computed"),
+        "dtype": Knob("precision", "choice", "float32", choices=dtypes, help="the numbers it is computed with"),
+    }
+
+
+def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the whole form.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        What is chosen.
+    typed : mapping
+        Texts that were typed and refused, by row; they stay visible.
+    refused : mapping
+        Sentences that say what is wrong, by row.
+    """
+    plain = _plain_knobs()
+    made = []
+    for title, fields in _GROUPS:
+        rows: list[Row] = []
+        for field in fields:
+            if field in plain:
+                rows.append(_row(plain[field], field, value_at(spec, field), "", 0))
+            else:
+                rows += _part(field, RunSpec.kinds[field], _LABELS[field], getattr(spec, field), "", 0)
+        for row in rows:
+            row["error"] = refused.get(row["id"], "")
+            if row["id"] in typed:
+                row["text"] = typed[row["id"]]
+        folded = f"{spec.device} · {spec.dtype}" if title == "Computation" else ""
+        made.append({"title": title, "folded": folded, "rows": rows})
+    return made
+
+
+def title_of(spec: RunSpec, field: str) -> str:
+    """Return the name and the title of what is chosen in a field."""
+    choice = getattr(spec, field)
+    title = SHELVES[RunSpec.kinds[field]][choice.name].title if choice is not None else "none"
+    return f"{_LABELS[field].lower()} to {title}"
+
+
+def _part(path: str, kind: str, label: str, choice: Any, where: str, depth: int) -> list[Row]:
+    """Return the row that chooses a component, and the rows of its knobs."""
+    chosen = choice.as_dict() if isinstance(choice, Choice) else choice
+    component = None if chosen is None else SHELVES[kind][chosen["name"]]
+    name = f"{where}, {label.lower()}" if where else label
+    row = {
+        "id": path, "type": "component", "label": label, "name": name, "depth": depth, "kind": kind,
+        "value": component.name if component else "", "text": component.title if component else "None",
+        "help": component.summary if component else "the problem brings what is needed",
+    }  # fmt: skip
+    inner = [] if component is None else list(_knobs(component, path, chosen["params"], name, depth))
+    return [row, *inner]
+
+
+def _knobs(component: Component, path: str, params: Mapping[str, Any], where: str, depth: int) -> Iterator[Row]:
+    for knob in component.knobs.values():
+        at, value = f"{path}.params.{knob.name}", params.get(knob.name)
+        if knob.type == "part":
+            yield from _part(at, knob.kind, label(knob), value, where, depth + 1)
+        else:
+            yield _row(knob, at, value, where, depth + 1)
+
+
+def _row(knob: Knob, path: str, value: Any, where: str, depth: int) -> Row:
+    name = f"{where}: {label(knob)}" if where else label(knob)
+    told = "" if knob.type in ("bool", "choice", "text", "file") or not knob.help else f" ({knob.allowed})"
+    row: Row = {
+        "id": path, "type": knob.type, "label": label(knob), "name": name, "depth": depth,
+        "help": (knob.help or knob.allowed) + told,
+    }  # fmt: skip
+    if knob.type in ("float", "int"):
+        return row | _number(knob, value)
+    if knob.type == "choice":
+        names = [str(c) for c in knob.choices]
+        return row | {"choices": names + ([""] if knob.optional else []), "value": "" if value is None else str(value)}
+    if knob.type == "file":
+        return row | {"value": value or "", "text": f"file {value[:8]}…" if value else "no file yet"}
+    return row | ({"value": bool(value)} if knob.type == "bool" else {"text": str(value or "")})
+
+
+def _number(knob: Knob, value: Any) -> Row:
+    """Return range, rests and readout of a number; a list of values has a readout only."""
+    many = isinstance(value, tuple | list)
+    row: Row = {
+        "value": None if many else value,
+        "text": ", ".join(f"{v:g}" for v in value) if many else "" if value is None else _spelt(value),
+        "unit": knob.unit,
+        "optional": knob.optional,
+    }
+    if many or knob.low is None or knob.high is None or knob.high > 1e7 * max(1.0, knob.low):
+        return row  # nobody finds a seed with a slider
+    if knob.scale == "log":
+        return row | {"rests": rests(knob)}
+    step = 1.0 if knob.type == "int" else _nice((knob.high - knob.low) / 250)
+    return row | {"low": knob.low, "high": knob.high, "step": step}
+
+
+def _spelt(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def _nice(step: float) -> float:
+    decade = 10.0 ** math.floor(math.log10(step))
+    return next(m * decade for m in (1, 2, 5, 10) if step <= m * decade * (1 + 1e-9))
+
+
+def rests(knob: Knob) -> list[float]:
+    """Return the values at which a logarithmic slider rests: round numbers, the default and both ends.
+
+    A knob that may be zero has an explicit zero at the left end; the smallest rest above it is far below the default.
+    """
+    assert knob.low is not None
+    assert knob.high is not None
+    default = knob.default if isinstance(knob.default, int | float) and knob.default > 0 else None
+    low = knob.low or (default * 10.0**-_BELOW if default else min(1.0, knob.high) * 10.0**-_BELOW_ZERO)
+    if knob.type == "int":
+        low = max(low, 1.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(knob.high)) + 1)
+    round_numbers = [float(f"{m}e{d}") for d in decades for m in _RESTS]
+    values = {v for v in round_numbers if low <= v <= knob.high} | {float(knob.low), float(knob.high)}
+    values |= {float(default)} if default else set()
+    return sorted({round(v) for v in values} if knob.type == "int" else values)
+
+
+def label(knob: Knob) -> str:
+    """Return a knob's name for people: its word and, where its help names one, its symbol.
+
+    Examples
+    --------
+    >>> label(Knob("sigma", "float", 1.0, help="width σ of the kernel"))
+    'Width σ'
+    >>> label(Knob("damping", "float", 0.0, help="Tikhonov weight λ"))
+    'Damping λ'
+    """
+    match = _SYMBOL.search(knob.help)
+    words = knob.label
+    if match is not None:
+        spelt = unicodedata.name(match[0], "").rpartition(" ")[2].lower()
+        alone = spelt == knob.name and 0 < match.start() <= 20
+        words = knob.help[: match.end()] if alone else match[0] if spelt == knob.name else f"{words} {match[0]}"
+    return words[:1].upper() + words[1:]
+
+
+# --- reading and writing one row ----------------------------------------------------------------------------------
+
+
+def value_at(spec: RunSpec, path: str) -> Any:
+    """Return the value at a dotted name of a specification."""
+    field, *keys = path.split(".")
+    value = getattr(spec, field)
+    if keys:
+        value = value.as_dict() if isinstance(value, Choice) else value.model_dump()
+        for key in keys:
+            value = value[key]
+    return value
+
+
+def assign(spec: RunSpec, path: str, value: Any) -> RunSpec:
+    """Return `spec` with another value at a dotted name.
+
+    Raises
+    ------
+    SpecError
+        If the value is not allowed there.
+    """
+    field, *keys = path.split(".")
+    if not keys:
+        return spec.replace(**{field: value})
+    whole = getattr(spec, field)
+    data = whole.as_dict() if isinstance(whole, Choice) else whole.model_dump()
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    return spec.replace(**{field: data})
+
+
+def knob_at(spec: RunSpec, path: str) -> Knob:
+    """Return the knob at a dotted name."""
+    plain = _plain_knobs()
+    if path in plain:
+        return plain[path]
+    if path in RunSpec.kinds:
+        return Knob(path, "part", None, kind=RunSpec.kinds[path])
+    owner, _, name = path.rpartition(".params.")
+    kind = knob_at(spec, owner).kind
+    chosen = value_at(spec, owner)
+    chosen = chosen.name if isinstance(chosen, Choice) else chosen["name"]
+    return SHELVES[kind][chosen].knobs[name]
+
+
+def parsed(knob: Knob, value: Any, path: str) -> Any:
+    """Return what a control sent as a value of a knob; text that is no number is refused here, a range later.
+
+    Raises
+    ------
+    SpecError
+        If text that should be a number is none.
+    """
+    if knob.type == "part":
+        return {"name": value} if value else None
+    if knob.type == "choice":
+        return next((c for c in knob.choices if str(c) == value), None if value == "" else value)
+    if knob.type not in ("float", "int") or not isinstance(value, str):
+        return value
+    text = value.strip().replace("−", "-")
+    if not text and knob.optional:
+        return None
+    try:
+        numbers = [_as_number(part, knob.type) for part in text.split(",")]
+    except ValueError:
+        raise SpecError(f"is {value[:40]!r}, and must be {knob.allowed}", path) from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _as_number(text: str, kind: str) -> float | int:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    return int(number) if kind == "int" and number.is_integer() else number

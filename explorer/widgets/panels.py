@@ -1,0 +1,214 @@
+"""The parts of the Explorer beside its controls: chart, sentences, code, and what is known of the chosen parts."""
+
+from __future__ import annotations
+
+import html
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import ipywidgets
+import plotly.graph_objects as go
+import traitlets
+
+from explorer.catalogue import SHELVES, Component
+from explorer.engine.cite import cite
+from explorer.engine.spec import RunSpec
+from explorer.figures.curves import Curve, curve_figure
+from explorer.figures.words import Note
+from explorer.widgets.canvas import HERE
+
+#: curves that the one chart can show at once
+CURVES = 4
+
+
+class Controls(anywidget.AnyWidget):
+    """A form drawn from plain data; what a person does comes back as a message.
+
+    Attributes
+    ----------
+    groups : list of dict
+        Titles and rows, as :func:`explorer.widgets.knobs.groups` makes them.
+    options : dict
+        Row to the components that it offers, for lists that have been opened.
+    seq : int
+        Number of the newest message that `groups` takes account of.
+    """
+
+    _esm = HERE / "controls.js"
+    _css = HERE / "explorer.css"
+
+    groups: Any = traitlets.List().tag(sync=True)
+    options: Any = traitlets.Dict().tag(sync=True)
+    seq = traitlets.Int(0).tag(sync=True)
+
+
+class Tabs(anywidget.AnyWidget):
+    """A row of tabs, of which one is `selected`."""
+
+    _esm = HERE / "tabs.js"
+
+    titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    selected = traitlets.Int(0).tag(sync=True)
+
+
+class Code(anywidget.AnyWidget):
+    """Pieces of text to copy: pairs of title and text."""
+
+    _esm = HERE / "code.js"
+
+    pieces: Any = traitlets.List().tag(sync=True)
+
+
+class Chart:
+    """The one plotly figure of an Explorer; it is heavy to make and cheap to change.
+
+    Attributes
+    ----------
+    widget : plotly.graph_objects.FigureWidget
+    """
+
+    def __init__(self) -> None:
+        empty = [go.Scatter(x=[], y=[], visible=False) for _ in range(CURVES)]
+        self.widget = go.FigureWidget(data=empty)
+        self.widget._config = {"displayModeBar": False, "responsive": True}
+        self._names: list[str] = []
+
+    def show(self, figure: go.Figure) -> None:
+        """Show another figure of at most four curves, in one message."""
+        wanted = figure.to_plotly_json()
+        with self.widget.batch_update():
+            for trace, new in zip(self.widget.data, [*wanted["data"], *[None] * CURVES], strict=False):
+                new = dict(new or {"x": [], "y": [], "visible": False})
+                new.pop("type", None)
+                trace.update({"visible": True, "line": {}, "marker": {}, "mode": "lines", **new})
+            layout = wanted["layout"]
+            layout.pop("template", None)
+            self.widget.layout.update({"shapes": [], "annotations": [], **layout})
+        self._names = [trace.get("name", "") for trace in wanted["data"]]
+
+    def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
+        """Show curves of a run under way; only their points are sent if the same curves are there already."""
+        names = [curve.name for curve in curves]
+        if self._names[: len(names)] != names or self.widget.layout.shapes:
+            self.show(curve_figure(list(curves), noise, {}, dark))
+            return
+        with self.widget.batch_update():
+            for trace, curve in zip(self.widget.data, curves, strict=False):
+                trace.x, trace.y = curve.x, curve.y
+            if len(self._names) > len(names) and noise is not None and curves:
+                trace = self.widget.data[len(names)]
+                trace.x, trace.y = curves[0].x[[0, -1]], [noise, noise]
+
+
+def text(value: str = "", *classes: str) -> ipywidgets.HTML:
+    """Return a piece of HTML that fills its place."""
+    made = ipywidgets.HTML(value)
+    for name in classes:
+        made.add_class(name)
+    return made
+
+
+def notes_html(notes: Sequence[Note]) -> str:
+    """Return notes as cards."""
+    cards = (
+        f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(n.title)}</b><p>{html.escape(n.text)}</p></div>'
+        for n in notes
+    )
+    return "".join(cards)
+
+
+def progress_html(fraction: float | None, said: str) -> str:
+    """Return a progress bar with its text; without a fraction it only shows that something happens."""
+    value = "" if fraction is None else f' value="{fraction:.3f}"'
+    return (
+        f'<div class="ex-progress"><progress max="1"{value} aria-label="Progress of the run"></progress>'
+        f"<span>{html.escape(said)}</span></div>"
+    )
+
+
+def message_html(said: str, kind: str) -> str:
+    """Return the message line: an alert is read out at once, a status when there is time."""
+    if not said:
+        return ""
+    role = "alert" if kind == "alert" else "status"
+    return f'<div class="ex-message ex-{kind}" role="{role}">{html.escape(said)}</div>'
+
+
+def costs(spent: Any) -> str:
+    """Return named costs in words: ``280 A, 280 Aᴴ``."""
+    return ", ".join(f"{times:,} {name}" for name, times in spent.items())
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def code_pieces(spec: RunSpec) -> list[list[str]]:
+    """Return the same run in Python, as JSON, for papermill, for the command line, and what to cite."""
+    compact = spec.to_json(indent=None)
+    run = "papermill notebooks/00-start-here.ipynb out.ipynb -p spec"
+    pieces = [
+        ["Python", python_cell(spec)],
+        ["JSON", spec.to_json()],
+        ["papermill", f"{run} {shlex.quote(compact)}"],
+        ["Command line, with the JSON above as spec.json", "python -m explorer run spec.json --out DIR"],
+    ]
+    references = cite(spec)
+    return [*pieces, ["BibTeX", references]] if references else pieces
+
+
+def python_cell(spec: RunSpec) -> str:
+    """Return a Python cell that makes the same run; what is left at its default is left out."""
+    lines = []
+    for name, value in spec.model_dump().items():
+        default = getattr(RunSpec(), name)
+        if name != "version" and getattr(spec, name) != default:
+            lines.append(f"    {name}={_brief(spec, name, value)},\n")
+    return f"import explorer as ex\n\nspec = ex.RunSpec(\n{''.join(lines)})\nrun = ex.run(spec)\nrun\n"
+
+
+def _brief(spec: RunSpec, name: str, value: Any) -> str:
+    if name in RunSpec.kinds and value is not None:
+        defaults = SHELVES[RunSpec.kinds[name]][value["name"]].check({})
+        changed = {k: v for k, v in value["params"].items() if v != defaults[k]}
+        return repr({"name": value["name"], "params": changed} if changed else value["name"])
+    if name == "record":
+        fields = type(spec.record)().model_dump()
+        return repr({k: v for k, v in value.items() if v != fields[k]})
+    return repr(value)
+
+
+# --- about --------------------------------------------------------------------------------------------------------
+
+
+def about_html(spec: RunSpec) -> str:
+    """Return what is known of every chosen part: equation, summary, cost of a step, papers."""
+    parts = []
+    for field, kind in RunSpec.kinds.items():
+        choice = getattr(spec, field)
+        if choice is not None and choice.name not in ("none", "fixed", "budget"):
+            parts.append(_about(SHELVES[kind][choice.name]))
+    return f'<div class="ex-about">{"".join(parts)}</div>'
+
+
+def _about(component: Component) -> str:
+    escape = html.escape
+    lines = [f"<h4>{escape(component.title)} <small>{escape(component.kind)}</small></h4>"]
+    lines.append(f"<p>{escape(component.summary)}</p>")
+    if component.equation:
+        lines.append(f"<p>$${escape(component.equation, quote=False)}$$</p>")
+    if component.traits.get("per_step"):
+        lines.append(f"<p>A step costs {escape(costs(component.traits['per_step']))}.</p>")
+    if component.papers:
+        items = "".join(f"<li>{escape(paper)}</li>" for paper in component.papers)
+        lines.append(f"<ul>{items}</ul>")
+    return f"<section>{''.join(lines)}</section>"
+
+
+def as_spec(spec: Any) -> RunSpec:
+    """Return what a person may hand over, JSON text or a mapping or a specification, as a specification."""
+    if isinstance(spec, str):
+        return RunSpec.from_json(spec)
+    return spec if isinstance(spec, RunSpec) else RunSpec.from_json(json.dumps(dict(spec)))
