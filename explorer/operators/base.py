@@ -208,7 +208,7 @@ class LinearOperator(ForwardModel):
     @property
     def has_svd(self) -> bool:
         """Whether :meth:`svd` is cheap."""
-        return self.isometry or self.coisometry
+        return (self.isometry or self.coisometry) and isinstance(self.domain, Space)
 
     def svd(self) -> SVD:
         """Return the singular value decomposition.
@@ -247,6 +247,8 @@ class LinearOperator(ForwardModel):
 
         The Lanczos value is a lower bound; 30 steps give about three digits on the decaying spectra met here.
         """
+        if self.isometry or self.coisometry:
+            return torch.ones((), dtype=real_dtype(self.domain.dtype), device=self.domain.device)
         if self.has_svd:
             return self.svd().s.max()
         from explorer.linalg.golub_kahan import largest_singular_value
