@@ -1,4 +1,4 @@
-"""Conjugate gradients for least squares."""
+"""Conjugate gradients for least squares, plain and preconditioned."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Log, solver
+from explorer.catalogue import Log, Part, solver
 from explorer.linalg import axpy, axpy_, clone, safe_divide, xpay_
-from explorer.operators.base import LinearOperator
+from explorer.operators.base import Identity, LinearOperator
 from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
 
@@ -60,6 +60,58 @@ def cgls(
         gamma, before = torch.where(frozen, 0, gradient2), gamma
         beta = safe_divide(gamma, before)
         xpay_(p, beta, s)
+        slope = torch.where(frozen, 0, X.inner(p, s).real)
+        k += 1
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+
+
+@solver(
+    "Preconditioned CGLS",
+    papers=["Björck 1996: Numerical methods for least squares problems"],
+    solves="least_squares",
+    equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x\|_2^2,\quad M \approx (A^*A + \lambda I)^{-1}",
+    reports=("residual", "alpha", "beta", "gradient", "dof"),
+    per_step={"A": 1, "Aᴴ": 1},
+    krylov=("lengths", "M (AᴴA + λI)"),
+)
+def preconditioned_cgls(
+    A: LinearOperator,
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
+    preconditioner: Annotated[
+        LinearOperator | None, Part("preconditioner", help="M, made for the system 'gram'; none: plain CGLS")
+    ] = None,
+) -> Iterator[Step]:
+    """CGLS in the inner product of a preconditioner M, positive and self-adjoint, that is part of the method; in place.
+
+    Step length and freezing are those of CGLS.
+    """
+    X, Y = A.domain, A.codomain
+    M = Identity(X) if preconditioner is None else preconditioner
+    x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
+    r = clone(y) if x0 is None else y - A(x)
+    s = axpy(-damping, x, A.adjoint(r))
+    p = clone(M(s))
+    gamma = slope = X.inner(s, p).real
+    data2, norm2 = Y.norm2(y), torch.zeros_like(gamma)
+    k = 0
+    while True:
+        q = A(p)
+        length2 = X.norm2(p)
+        curvature = Y.norm2(q) + damping * length2
+        norm2 = torch.maximum(norm2, safe_divide(curvature, length2))
+        alpha = safe_divide(slope, curvature)
+        axpy_(x, alpha, p)
+        axpy_(r, -alpha, q)
+        s = axpy(-damping, x, A.adjoint(r))
+        z = M(s)
+        gradient2, residual2 = X.norm2(s), Y.norm2(r)
+        frozen = settled(gradient2, residual2, norm2, data2, X.eps)
+        gamma, before = torch.where(frozen, 0, X.inner(s, z).real), gamma
+        beta = safe_divide(gamma, before)
+        xpay_(p, beta, z)
         slope = torch.where(frozen, 0, X.inner(p, s).real)
         k += 1
         yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
