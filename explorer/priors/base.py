@@ -24,6 +24,10 @@ class Prior:
         Scalar or one value a sample.
     operator : LinearOperator
         The analysis operator K; the identity unless the prior says otherwise.
+
+    Notes
+    -----
+    A step length or a weight is a number or one value a sample, shape ``(*batch,)``.
     """
 
     says = "a prior"
@@ -34,13 +38,12 @@ class Prior:
     has_denoiser = False
     splits = False
 
-    def __init__(self, domain: AnySpace, weight: float | Tensor = 1.0) -> None:
-        self.domain, self.weight = domain, weight
+    domain: Any
+    operator: LinearOperator
 
-    @property
-    def operator(self) -> LinearOperator:
-        """The analysis operator K."""
-        return Identity(self.domain)
+    def __init__(self, domain: AnySpace, weight: float | Tensor = 1.0, operator: LinearOperator | None = None) -> None:
+        self.domain, self.weight = domain, weight
+        self.operator = Identity(domain) if operator is None else operator
 
     def value(self, x: Any) -> Tensor:
         """Return ``R(x)`` per sample."""
