@@ -141,24 +141,27 @@ def align_scale(x: Blocks, reference: Blocks) -> Blocks:
     Notes
     -----
     With ``c = ρ e^{iφ}`` the squared distance is ``ρ² a + p / ρ² − 2 Re(e^{iφ} w)`` up to a constant, where
-    ``a = ‖d‖²``, ``p = ‖x‖²`` and ``w = ρ ⟨d_0, d⟩ + ⟨x, x_0⟩ / ρ``. The best phase turns w positive; ln ρ follows by
-    Newton's method, started where c d alone is nearest to d_0.
+    ``a = ‖d‖²``, ``p = ‖x‖²`` and ``w = ρ ⟨d_0, d⟩ + ⟨x, x_0⟩ / ρ``. The best phase turns w positive; ln ρ is looked
+    for on a grid around where either block has the norm of its reference, then refined by Newton's method.
     """
     (d, v), (d0, v0) = x, reference
-    a, p = _inner(d, d).real, _inner(v, v).real
-    b, q = _inner(d0, d), _inner(v, v0)
-    t = safe_divide(b.abs(), a).log()
-    for _ in range(8):
+    inner, norm = torch.linalg.vecdot, torch.linalg.vector_norm
+    a, p, b, q = inner(d, d).real, inner(v, v).real, inner(d0, d), inner(v, v0)
+
+    def parts(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         rho = t.exp()
-        turn = torch.sgn(b * rho + q / rho).conj()
-        up, down = a * rho**2, p / rho**2
-        right, left = (turn * b).real * rho, (turn * q).real / rho
-        slope, bend = 2 * (up - down - right + left), 4 * (up + down) - 2 * (right + left)
+        c = rho * torch.sgn(b * rho + q / rho).conj()
+        return c, a * rho**2, p / rho**2, (c * b).real, (q * c / rho**2).real
+
+    ends = torch.stack([(norm(d0) / norm(d, dim=-1)).log(), (norm(v, dim=-1) / norm(v0)).log()])
+    ends = ends.nan_to_num(0, 0, 0)
+    step = torch.linspace(-4, 4, 33, dtype=a.dtype, device=a.device).reshape(-1, *(1,) * a.ndim)
+    grid = torch.cat([end + step for end in ends])
+    _, up, down, right, left = parts(grid)
+    t = grid.gather(0, (up + down - 2 * (right + left)).argmin(0, keepdim=True)).squeeze(0)
+    for _ in range(6):
+        _, up, down, right, left = parts(t)
+        slope, bend = up - down - right + left, 2 * (up + down) - right - left
         t = t - safe_divide(slope, bend.abs()).clamp(-1, 1)
-    rho = t.exp()
-    c = (rho * torch.sgn(b * rho + q / rho).conj()).unsqueeze(-1)
+    c = parts(t)[0].unsqueeze(-1)
     return Blocks((c * d, v / c))
-
-
-def _inner(u: Tensor, v: Tensor) -> Tensor:
-    return torch.linalg.vecdot(u, v)
