@@ -77,7 +77,7 @@ class Subject:
         return {name: thing for name, thing in everything.items() if self.need(name)}
 
     def steps(self, offers: dict[str, Any], **knobs: Any) -> Iterator[Step]:
-        made = self.component.function(**offers, **{**self.knobs, **knobs})
+        made = self.component(**offers, **{**self.knobs, **knobs})
         return iter((made,)) if self.direct else made
 
     @torch.no_grad()
