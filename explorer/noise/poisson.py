@@ -85,9 +85,12 @@ def _dims(space: Space) -> tuple[int, ...]:
 def _refuse(clean: Any) -> None:
     if isinstance(clean, Blocks) or clean.is_complex():
         kind = "blocks" if isinstance(clean, Blocks) else "complex"
-        raise SpecError(f"Poisson noise counts a single set of real data, and these are {kind}: use Gaussian noise")
+        raise SpecError(
+            f"Poisson noise counts a single set of real data, and these are {kind}: use Gaussian noise", "noise"
+        )
     if not clean.is_meta and bool(clean.amin() < -1e-3 * clean.amax()):
         raise SpecError(
             f"Poisson noise needs data that are not negative, and their least value is {float(clean.amin()):.3g}: "
-            "use Gaussian noise, or an operator and a problem without negative values"
+            "use Gaussian noise, or an operator and a problem without negative values",
+            "noise",
         )

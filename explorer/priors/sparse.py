@@ -44,7 +44,7 @@ class L1(Prior):
         self,
         domain: Space,
         *,
-        weight: Annotated[float, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
+        weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
         basis: Annotated[Literal["entries", "cosine"], Help("where the unknown is sparse")] = "entries",
     ) -> None:
         super().__init__(domain, weight, Cosine(domain) if basis == "cosine" else None)

@@ -28,7 +28,7 @@ class Tikhonov(Prior):
         self,
         domain: Space | ProductSpace,
         *,
-        weight: Annotated[float, Log(0, 1e6, help="weight λ", batched=True)] = 1e-2,
+        weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", batched=True)] = 1e-2,
         operator: Annotated[LinearOperator, Part("operator", help="the operator L")] = "identity",  # type: ignore[assignment]
     ) -> None:
         super().__init__(domain, weight, operator)

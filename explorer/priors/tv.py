@@ -39,8 +39,8 @@ class TotalVariation(Prior):
         self,
         domain: Space,
         *,
-        weight: Annotated[float, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
-        inner: Annotated[int, Log(1, 10_000, unit="steps", help="dual steps in each proximal map")] = 50,
+        weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
+        inner: Annotated[int, Log(1, 10_000, unit="steps", help="dual steps in each proximal map")] = 20,
     ) -> None:
         super().__init__(domain, weight, Gradient(domain))
         self.inner = inner
