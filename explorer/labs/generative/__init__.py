@@ -1,0 +1,1 @@
+"""Generative priors, and samplers that invert with them."""
