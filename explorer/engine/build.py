@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from explorer.catalogue import SHELVES, SpecError
+from explorer.engine.batches import batch_of, shaped
 from explorer.engine.problem import Problem, space_of
 from explorer.engine.spec import Choice, RunSpec, canonical
-from explorer.linalg import Blocks, Rng, Space, convert
+from explorer.linalg import Blocks, Rng, convert
 from explorer.operators.base import LinearOperator
 from explorer.problems.base import Truth
 
@@ -26,9 +29,9 @@ class _Recent:
 
     def __init__(self, size: int) -> None:
         self._size, self._lock = size, threading.Lock()
-        self._items: OrderedDict[str, Any] = OrderedDict()
+        self._items: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, key: str, make: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         with self._lock:
             if key in self._items:
                 self._items.move_to_end(key)
@@ -61,19 +64,19 @@ def device_of(spec: RunSpec) -> torch.device:
     present = {
         "cpu": True,
         "meta": True,
-        "cuda": torch.cuda.is_available(),
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not present[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+    if not present[device.type]:
         raise SpecError(f"is {spec.device!r}, and this machine has no such device: use 'cpu'", "device")
     return device
 
 
-def make(choice: Choice, kind: str, offers: Mapping[str, Any], spec: RunSpec, draws: int | None = None) -> Any:
-    """Build one component with its own random stream."""
-    component = SHELVES[kind][choice.name]
-    stream = {"rng": Rng(spec.seed, f"{kind}/{choice.name}", draws)}
-    return component.bind({**offers, **stream}, choice.params)()
+def make(choice: Choice, kind: str, offers: Mapping[str, Any], spec: RunSpec) -> Any:
+    """Build one component with its own random stream, its batched knobs as tensors over the batch."""
+    component, batch = SHELVES[kind][choice.name], batch_of(spec)
+    params = shaped(component, choice.params, batch, dtype_of(spec), torch.device(spec.device))
+    return component.bind({**offers, "rng": Rng(spec.seed, f"{kind}/{choice.name}")}, params)()
 
 
 def build(spec: RunSpec) -> Problem:
@@ -87,39 +90,54 @@ def build(spec: RunSpec) -> Problem:
     Raises
     ------
     SpecError
-        If a component refuses what it is given, the device is absent, or the problem is too large.
+        If a component refuses what it is given, the device is absent, the problem is too large, or its data are not
+        finite.
     """
-    device, dtype = device_of(spec), dtype_of(spec)
-    truth = _truth(spec, device, dtype)
+    device, batch = device_of(spec), batch_of(spec)
+    truth = _truth(spec, device)
     domain = truth.domain if truth.domain is not None else space_of(truth.x)
-    _refuse_huge(domain.size, "unknowns", "problem")
+    refuse_huge(domain.size * math.prod(batch), "unknowns", "problem")
     offers: dict[str, Any] = {"domain": domain, **truth.offers}
-    draws = () if spec.draws is None else (spec.draws,)
     clean = None
     if spec.operator is not None:
         model = _operator(spec, offers)
-        _refuse_huge(model.codomain.size * (spec.draws or 1), "data", "operator")
+        refuse_huge(model.codomain.size * math.prod(batch), "data", "operator")
         offers |= {"F": model, "codomain": model.codomain}
         if isinstance(model, LinearOperator):
             offers["A"] = model
-    noise = make(spec.noise, "noise", offers, spec)
-    offers["noise"] = noise
+    offers["noise"] = make(spec.noise, "noise", offers, spec)
+    simulated = spec.operator is not None and truth.x is not None and "y" not in offers
+    if spec.draws is not None and not simulated:
+        raise SpecError(f"is {spec.draws}, and the data are not simulated: draws are of their noise", "draws")
     if spec.operator is not None:
-        with torch.no_grad():
-            if "y" not in offers and truth.x is not None:
-                clean = offers["F"].forward(truth.x)
-                noise = offers["noise"] = noise.at(clean, offers["codomain"])
-                offers["y"] = _sample(noise, clean, Rng(spec.seed, "noise", spec.draws))
         if "y" in offers:
             offers["codomain"].check(offers["y"], "the data")
-            offers["data_norm"] = offers["codomain"].norm(offers["y"])
-            offers["data_size"] = offers["codomain"].size * (2 if offers["codomain"].is_complex else 1)
-            if clean is not None and not isinstance(clean, Blocks):
-                offers["noise_norm"] = noise.expected_norm(clean, offers["codomain"]).expand(draws)
+            batch = (*batch, *offers["codomain"].batch(offers["y"]))
+        with torch.no_grad():
+            clean = _data(spec, truth, offers, batch)
+    if "x0" in offers:
+        offers["x0"] = domain.expand(offers["x0"], batch)
     offers["prior"] = make(spec.prior, "prior", offers, spec)
     if (precond := make(spec.precond, "preconditioner", offers, spec)) is not None:
         offers["precond"] = precond
-    return Problem(offers, truth, domain, clean, draws if "y" in offers else ())
+    return Problem(offers, truth, domain, clean, batch)
+
+
+def _data(spec: RunSpec, truth: Truth, offers: dict[str, Any], batch: tuple[int, ...]) -> Any:
+    """Offer the data and what is known of them; return the data without noise where they are simulated."""
+    Y, clean = offers["codomain"], None
+    if "y" not in offers and truth.x is not None:
+        clean = offers["F"].forward(truth.x)
+        noise = offers["noise"] = offers["noise"].at(clean, Y)
+        offers["y"] = _sample(noise, clean, Rng(spec.seed, "noise", spec.draws))
+        if not isinstance(clean, Blocks):
+            offers["noise_norm"] = noise.expected_norm(clean, Y).expand(batch)
+    if "y" in offers:
+        _refuse_bad(offers["y"], "the data contain", "operator" if clean is not None else "problem")
+        offers["data_norm"] = Y.norm(offers["y"]).expand(batch)
+        offers["data_size"] = sum(s.size * (2 if s.is_complex else 1) for s in getattr(Y, "spaces", (Y,)))
+        offers["y"] = Y.expand(offers["y"], batch)
+    return clean
 
 
 def _sample(noise: Any, clean: Any, rng: Rng) -> Any:
@@ -128,11 +146,18 @@ def _sample(noise: Any, clean: Any, rng: Rng) -> Any:
     return noise.sample(clean, rng)
 
 
-def _truth(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Truth:
-    key = canonical([spec.problem.as_dict(), spec.seed])
-    truth = _truths.get(key, lambda: make(spec.problem, "problem", {}, spec))
-    _refuse_bad(truth.x, "problem")
-    move = lambda thing: convert(thing, device, dtype)  # noqa: E731
+def _truth(spec: RunSpec, device: torch.device) -> Truth:
+    """Return the truth in the device and the precision of a specification."""
+    component, dtype = SHELVES["problem"][spec.problem.name], dtype_of(spec)
+
+    def made() -> Truth:
+        truth = make(spec.problem, "problem", {}, spec)
+        for thing in (truth.x, *truth.offers.values()):
+            _refuse_bad(thing, "the signal or its data contain", "problem")
+        return truth
+
+    truth = _truths.get((component, canonical([spec.problem.as_dict(), spec.seed])), made)
+    move = functools.partial(convert, device=device, dtype=dtype)
     x = move(truth.x)
     if isinstance(x, Tensor) and dtype.is_complex:
         x = x.to(dtype)
@@ -140,28 +165,26 @@ def _truth(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Truth:
 
 
 def _operator(spec: RunSpec, offers: Mapping[str, Any]) -> Any:
+    """Return the operator: a recent one where it depends on nothing but the domain. Operators are immutable."""
     assert spec.operator is not None
-    domain = offers["domain"]
-    names = [n.name for n in SHELVES["operator"][spec.operator.name].needs]
-    if not set(names) <= {"domain", "rng"}:
-        return make(spec.operator, "operator", offers, spec)
+    component, domain = SHELVES["operator"][spec.operator.name], offers["domain"]
+    build = functools.partial(make, spec.operator, "operator", offers, spec)
+    names = {n.name for n in component.needs}
+    if not names <= {"domain", "rng"} or domain.device.type == "meta":
+        return build()
     seed = spec.seed if "rng" in names else 0
-    key = canonical([spec.operator.as_dict(), str(domain), str(domain.dtype), str(domain.device), seed])
-    return _operators.get(key, lambda: make(spec.operator, "operator", offers, spec))  # type: ignore[arg-type]
+    return _operators.get((component, canonical(spec.operator.as_dict()), repr(domain), seed), build)
 
 
-def _refuse_huge(entries: int, what: str, field: str) -> None:
+def refuse_huge(entries: int, what: str, field: str) -> None:
+    """Refuse a problem that would not fit, before it is allocated."""
     if entries > MAX_ENTRIES:
         raise SpecError(
-            f"there would be {entries:,} {what}, and at most {MAX_ENTRIES:,} fit: choose a smaller size",
-            field,
+            f"there would be {entries:,} {what}, and at most {MAX_ENTRIES:,} fit: choose a smaller size", field
         )
 
 
-def _refuse_bad(x: Any, field: str) -> None:
-    for part in x if isinstance(x, Blocks) else (x,):
-        if isinstance(part, Tensor) and part.device.type != "meta" and not bool(torch.isfinite(part).all()):
-            raise SpecError("the signal contains NaN or infinite values: replace them before it is used", field)
-
-
-__all__ = ["MAX_ENTRIES", "Space", "build", "device_of", "dtype_of", "make"]
+def _refuse_bad(thing: Any, what: str, field: str) -> None:
+    for part in thing if isinstance(thing, Blocks) else (thing,):
+        if isinstance(part, Tensor) and not part.is_meta and not torch.isfinite(part).all():
+            raise SpecError(f"{what} NaN or infinite values: replace them before they are used", field)
