@@ -128,15 +128,20 @@ class Component:
                 part = shelf(knob.kind)[values[name]["name"]]
                 own = {"rng": offers["rng"].fork(f"{name}/{part.name}")} if "rng" in offers else {}
                 values[name] = part.bind({**offers, **own}, values[name]["params"])()
-        needs = {}
-        for need in self.needs:
-            if offers.get(need.name) is not None:
-                needs[need.name] = offers[need.name]
-                if (phrase := need.lacks(offers[need.name])) is not None:
-                    raise SpecError(f"{self.title} needs {phrase}, and {describe(offers[need.name])} is not", self.kind)
-            elif not need.optional:
-                raise SpecError(f"{self.title} needs {need.says}, and there is none", self.kind)
+        if (lacking := self.lacking(offers)) is not None:
+            raise SpecError(lacking[1], self.kind)
+        needs = {n.name: offers[n.name] for n in self.needs if offers.get(n.name) is not None}
         return functools.partial(self.function, **needs, **values)
+
+    def lacking(self, offers: Mapping[str, Any]) -> tuple[Need, str] | None:
+        """Return the first need that `offers` do not meet, with a sentence that says so; None where all are met."""
+        for need in self.needs:
+            thing = offers.get(need.name)
+            if thing is None and not need.optional:
+                return need, f"{self.title} needs {need.says}, and there is none"
+            if thing is not None and (phrase := need.lacks(thing)) is not None:
+                return need, f"{self.title} needs {phrase}, and {describe(thing)} is not"
+        return None
 
 
 def describe(thing: object) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.catalogue import SHELVES, Component, SpecError, describe
-from explorer.engine.build import build
-from explorer.engine.run import prepare
-from explorer.engine.spec import RunSpec
-
-#: fields of a specification that are looked at when another choice is judged
-_NEEDED_FROM = {"prior": "prior", "precond": "precond", "A": "operator", "F": "operator"}
+from explorer.catalogue import SHELVES, Component, SpecError, check_part
+from explorer.engine.build import build, make
+from explorer.engine.fit import refuse_rule, refuse_stop, refuse_unused
+from explorer.engine.spec import Choice, RunSpec
+from explorer.linalg import Rng
 
 
 def compatible(spec: RunSpec, field: str = "solver") -> dict[str, str | None]:
@@ -28,77 +26,79 @@ def compatible(spec: RunSpec, field: str = "solver") -> dict[str, str | None]:
     -------
     dict
         Name to None where it works, else one sentence why not, naming the fix if there is one.
+
+    Raises
+    ------
+    SpecError
+        If there is no such field.
     """
+    if field not in RunSpec.kinds:
+        raise SpecError(f"there is no choice of {field!r}; known: {', '.join(RunSpec.kinds)}", "field")
     shadow = spec.replace(device="meta", draws=None)
+    names = list(SHELVES[RunSpec.kinds[field]])
+    if field in ("problem", "operator", "noise"):
+        return {name: _said(build, shadow.replace(**{field: name})) for name in names}
+    plain = shadow.replace(**{f: "none" for f in ("prior", "precond") if f == field})
+    try:
+        offers = {**build(plain).offers, "rng": Rng(0, "meta"), "bases": False}
+    except SpecError as error:
+        return dict.fromkeys(names, error.message)
+    if field == "rule":
+        return {name: _said(refuse_rule, shadow.replace(rule=name), offers) for name in names}
+    if field == "stop":
+        return {name: _said(refuse_stop, shadow.replace(stop=name), offers) for name in names}
     if field == "solver":
-        try:
-            offers = build(shadow).offers
-        except SpecError as error:
-            return dict.fromkeys(SHELVES["solver"], str(error.message))
-        return {name: _solver_refusal(component, shadow, offers) for name, component in SHELVES["solver"].items()}
-    return {name: _refusal(shadow, field, name) for name in SHELVES[RunSpec.kinds[field]]}
+        return {name: _judge_solver(shadow, name, offers) for name in names}
+    return {name: _judge_part(shadow, field, name, offers) for name in names}
 
 
-def _refusal(shadow: RunSpec, field: str, name: str) -> str | None:
-    """Judge a part that is not the solver: can the problem be built with it?"""
-    kind = RunSpec.kinds[field]
-    if field in ("rule", "stop"):
-        return _end_refusal(shadow, field, name)
+def _said(check: Any, *arguments: Any) -> str | None:
+    """Return what `check` has against its arguments."""
     try:
-        problem = build(shadow.replace(**{field: name}))
+        check(*arguments)
     except SpecError as error:
-        return str(error.message)
-    if field in ("prior", "precond") and name != "none":
-        solver = SHELVES["solver"][shadow.solver.name]
-        if field not in [n.name for n in solver.needs]:
-            return f"{solver.title} does not use a {kind}: choose a solver that does"
-        need = next(n for n in solver.needs if n.name == field)
-        phrase = need.lacks(problem.offers.get(field))
-        return (
-            None
-            if phrase is None
-            else f"{solver.title} needs {phrase}, and {describe(problem.offers.get(field))} is not"
-        )
+        return error.message
     return None
 
 
-def _end_refusal(shadow: RunSpec, field: str, name: str) -> str | None:
-    try:
-        prepare(shadow.replace(**{field: name}))
-    except SpecError as error:
-        return str(error.message) if error.field.startswith(field) else None
-    return None
+def _judge_part(shadow: RunSpec, field: str, name: str, offers: Mapping[str, Any]) -> str | None:
+    """Judge a prior or a preconditioner: whether it can be made, and the solver uses it."""
+    kind, solver = RunSpec.kinds[field], SHELVES["solver"][shadow.solver.name]
+    if field not in {need.name for need in solver.needs}:
+        return None if name == "none" else f"{solver.title} does not use a {kind}: choose a solver that does"
+    made, why = _make(shadow, kind, name, offers)
+    lacking = solver.lacking({**offers, field: made})
+    return why or (lacking[1] if lacking is not None and lacking[0].name == field else None)
 
 
-def _solver_refusal(solver: Component, shadow: RunSpec, offers: Mapping[str, Any]) -> str | None:
-    for need in solver.needs:
-        thing = {"rng": True}.get(need.name, offers.get(need.name))
-        if need.name == "rng" or (thing is None and need.optional):
-            continue
-        if thing is None:
-            return f"{solver.title} needs {need.says}, and there is none{_fix(solver, need.name, shadow)}"
-        if (phrase := need.lacks(thing)) is not None:
-            return f"{solver.title} needs {phrase}, and {describe(thing)} is not{_fix(solver, need.name, shadow)}"
-    names = [n.name for n in solver.needs]
-    if shadow.operator is not None and not {"A", "F", "y"} & set(names):
-        return f"{solver.title} does not use an operator: switch it to None"
-    for field, none in (("prior", "none"), ("precond", "none")):
-        if field not in names and getattr(shadow, field).name != none:
-            return f"{solver.title} does not use a {RunSpec.kinds[field]}: switch it to {none!r}"
-    return None
+def _judge_solver(shadow: RunSpec, name: str, offers: Mapping[str, Any]) -> str | None:
+    solver = SHELVES["solver"][name]
+    if (lacking := solver.lacking(offers)) is not None:
+        return lacking[1] + _fix(solver, lacking[0].name, shadow, offers)
+    candidate = shadow if name == shadow.solver.name else shadow.replace(solver=name)
+    return (
+        _said(solver.bind, offers, candidate.solver.params)
+        or _said(refuse_unused, candidate)
+        or _said(refuse_rule, candidate, offers)
+        or _said(refuse_stop, candidate, offers)
+    )
 
 
-def _fix(solver: Component, need: str, shadow: RunSpec) -> str:
-    """Name the first other choice that would do, if one part alone is to blame."""
-    field = _NEEDED_FROM.get(need)
-    if field not in ("prior", "precond"):
+def _fix(solver: Component, need: str, shadow: RunSpec, offers: Mapping[str, Any]) -> str:
+    """Name the first other prior or preconditioner that would do, if that alone is to blame."""
+    if need not in ("prior", "precond"):
         return ""
-    wanted = next(n for n in solver.needs if n.name == need)
-    for name in SHELVES[RunSpec.kinds[field]]:
-        try:
-            thing = build(shadow.replace(**{field: name})).offers.get(need)
-        except SpecError:
-            continue
-        if name != "none" and thing is not None and wanted.lacks(thing) is None:
-            return f": switch the {RunSpec.kinds[field]} to {name!r}"
+    kind = RunSpec.kinds[need]
+    for name in SHELVES[kind]:
+        made, _ = _make(shadow, kind, name, offers)
+        if name != "none" and made is not None and solver.lacking({**offers, need: made}) is None:
+            return f": switch the {kind} to {name!r}"
     return ""
+
+
+def _make(shadow: RunSpec, kind: str, name: str, offers: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """Return a part with its defaults, or why it cannot be made."""
+    try:
+        return make(Choice(**check_part(name, kind, kind)), kind, offers, shadow), None
+    except SpecError as error:
+        return None, error.message

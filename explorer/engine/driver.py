@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Component, SpecError
+from explorer.catalogue import Component
 from explorer.engine.history import History
-from explorer.engine.picks import Moments, Pick, Snapshots
+from explorer.engine.picks import Pick, Samples, Snapshots
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
 from explorer.engine.spec import Record
 from explorer.engine.stops import Code, Progress
-from explorer.linalg import Cancelled, Ledger
+from explorer.linalg import Cancelled, Ledger, clone, copy_
+from explorer.linalg.ledger import GRACE
 from explorer.rules.select import score
 from explorer.solvers.steps import Draw, Solution, Step
 
@@ -72,12 +73,16 @@ class Drive:
         Compiled stop rule.
     last : int
         Step at which the run ends at the latest.
+    used : callable
+        The part of the budget that a progress has used up.
     rule : (Component, params), optional
         Parameter rule that picks an iterate.
     record : Record
         What to keep.
     batch : tuple of int
         Batch dimensions of the iterates.
+    cancelled : threading.Event, optional
+        Set to end the run.
     """
 
     def __init__(
@@ -87,33 +92,34 @@ class Drive:
         stop: Callable[[Progress], Code],
         last: int,
         *,
+        used: Callable[[Progress], float],
         rule: tuple[Component, Mapping[str, Any]] | None = None,
         record: Record | None = None,
         batch: tuple[int, ...] = (),
         cancelled: threading.Event | None = None,
     ) -> None:
         self.problem, self.record, self.batch = problem, record or Record(), batch
-        self._start, self._stop, self._last, self._rule = start, stop, last, rule
-        names = {id(problem.F): "F"} if problem.F is not None else {}
-        if problem.A is not None:
-            names = {id(problem.A): "A"}
+        self._start, self._stop, self._last, self._used, self._rule = start, stop, last, used, rule
+        names = {id(problem.F): "F"} | {id(problem.A): "A"}  # one object may be both
+        names.pop(id(None), None)
         self.ledger = Ledger(names, cancelled)
-        device = getattr(problem.domain, "device", torch.device("cpu"))
+        device = problem.domain.device
         self._on_host = device.type == "cpu" and not batch
         self.history = History()
         self.stopped, self.best = Pick(self._on_host), Pick(self._on_host)
         self.snapshots = Snapshots(self.record.snapshots, last)
-        self.moments = Moments()
-        self.samples: list[Tensor] = []
+        self.samples = Samples(self.record.snapshots, self.record.warmup, last)
         self.systems: dict[int, Any] = {}
         self.arrays: list[Mapping[str, Tensor]] = []
         self.codes = torch.zeros(batch, dtype=torch.int8, device=device)
         self.x: Any = None
         self.seconds = 0.0
-        self._least_error: Tensor | None = None
-        self._least_score: Tensor | None = None
+        self._ended = False
+        self._unread = False
         self._read_at = 0.0
-        self._progress = Progress(**{name: problem.offers.get(name) for name in ("data_norm", "noise_norm")})
+        self._least: dict[str, Tensor] = {}
+        known = problem.offers.get
+        self._progress = Progress(data_norm=known("data_norm"), noise_norm=known("noise_norm"))
 
     # --- the loop ---
 
@@ -121,146 +127,164 @@ class Drive:
         self._read_at = time.perf_counter()
         try:
             given = self._timed(self._start)
-            steps = iter((given,)) if isinstance(given, Solution) else given
-            while not self._done():
-                step = self._timed(lambda: next(steps, None))
+            direct = isinstance(given, Solution)
+            steps = iter((given,)) if direct else given
+            while not self._over():
+                step = self._advance(steps)
                 if step is None:
                     self._end(Reason.FINISHED)
                     break
-                self._look(step, isinstance(given, Solution))
+                self._look(step)
+                if direct:
+                    self._end(Reason.SOLVED)
                 yield self._snapshot()
-                if isinstance(given, Solution):
-                    break
-                if self.ledger.cancelled.is_set():
+                if self.ledger.cancelled.is_set() and not self._over():
                     raise Cancelled
         except Cancelled:
             self._end(Reason.CANCELLED)
-        if self.x is not None:
-            self.snapshots.force(self.x, self.history.steps)
 
-    def _timed(self, work: Callable[[], Any]) -> Any:
+    def _timed(self, work: Callable[..., Any], *arguments: Any) -> Any:
         begun = time.perf_counter()
         try:
             with torch.no_grad(), self.ledger.open():
-                return work()
+                return work(*arguments)
         finally:
             self.seconds += time.perf_counter() - begun
 
+    def _advance(self, steps: Iterator[Step]) -> Step | None:
+        """Return the next step. A cancel may interrupt a long one, so its iterate is copied before."""
+        long = self.x is not None and self.seconds > GRACE / 2 * self.history.steps
+        kept = clone(self.x) if long else self.x
+        try:
+            return self._timed(next, steps, None)
+        except Cancelled:
+            self.x = kept
+            raise
+
     @torch.no_grad()
-    def _look(self, step: Step, direct: bool) -> None:
-        """Enter one step: history, error, stop rules, picks."""
+    def _look(self, step: Step) -> None:
+        """Enter one step: picks, history, error, rule, stop rule."""
         with self.ledger.open(watching=True):
             for name, times in (step.cost or {}).items():
                 self.ledger.costs[name] += times
-            row: dict[str, Any] = dict(step.scalars)
+            row: dict[str, Any] = {**step.scalars}
             k = self.history.steps + 1
             if isinstance(step, Draw):
-                self._keep_draw(step, k)
-                self.x = self.moments.mean if self.moments.count else step.x.mean(0)
+                self.x = self.samples.add(step.x, k)
             else:
                 self.x = step.x
                 self.snapshots.offer(step.x, k)
             if step.system is not None:
-                row["system"] = float(step.system)
-                self.systems[step.system] = step.x.clone()
+                row["system"] = step.system
+                self._keep_system(step)
             if step.arrays and self.record.bases:
                 self.arrays.append({name: a.clone() for name, a in step.arrays.items()})
             error = self.problem.distance(self.x, step.system)
             if error is not None:
                 row["error"] = error
-                self._keep_best(error, k)
-            row |= {name: float(n) for name, n in self.ledger.costs.items()}
+                if not isinstance(step, Draw):
+                    self._keep_least(self.best, "error", error, k)
+            row |= self.ledger.costs
             row["seconds"] = self.seconds
             self.history.append(row)
-            if direct:
-                self._mark(torch.full_like(self.codes, int(Reason.SOLVED)), k)
-            else:
-                self._judge(step, k)
+            self._judge(step, k)
+
+    def _keep_system(self, step: Step) -> None:
+        if step.system in self.systems:
+            copy_(self.systems[step.system], step.x)
+        else:
+            self.systems[step.system] = clone(step.x)  # type: ignore[index]
+            self._progress.past.clear()  # another system's residuals are no measure of progress
+
+    def _keep_least(self, pick: Pick, name: str, value: Tensor, k: int, among: Tensor | None = None) -> None:
+        """Let `pick` keep the iterate of least `value`, of the samples `among` all."""
+        least = self._least.get(name)
+        better = value < (torch.inf if least is None else least)
+        if among is not None:
+            better = better & among
+        pick.take(better, self.x, k)
+        self._least[name] = torch.where(better, value, torch.inf if least is None else least)
 
     def _judge(self, step: Step, k: int) -> None:
-        progress, residual = self._progress, step.scalars.get("residual")
-        progress.step, progress.seconds = k, self.seconds
-        progress.cost = sum(self.ledger.costs.values())
-        if isinstance(residual, Tensor):
-            progress.residual = residual
-            progress.past.append(residual)  # type: ignore[attr-defined]
-            if not self._on_host or not bool(torch.isfinite(residual)):
-                self._mark((~torch.isfinite(residual)).to(torch.int8) * int(Reason.BREAKDOWN), k)
+        progress = self._progress
+        progress.step, progress.seconds, progress.cost = k, self.seconds, self.ledger.costs.total()
+        if "residual" in step.scalars:
+            progress.residual = torch.as_tensor(step.scalars["residual"])
+            progress.past.append(progress.residual)
+        for name in ("residual", "objective"):
+            if name in step.scalars:
+                broken = ~torch.isfinite(torch.as_tensor(step.scalars[name]))
+                self._mark(broken.to(torch.int8) * int(Reason.BREAKDOWN), k)
         if self._rule is not None:
             self._apply_rule(step, k)
         code = self._stop(progress)
         if isinstance(code, Tensor):
             self._mark(code, k)
         elif code:
-            self._end(Reason(code), k)
+            self._end(Reason(code))
 
     def _apply_rule(self, step: Step, k: int) -> None:
-        component, params = self._rule  # type: ignore[misc]
-        offers = {**self.problem.offers, **step.scalars}
-        scores = score(component, params, offers)
+        assert self._rule is not None
+        component, params = self._rule
+        scores = score(component, params, {**self.problem.offers, **step.scalars})
         if component.traits["picks"] == "first":
             self._mark((scores <= 0).to(torch.int8) * int(Reason.RULE), k)
             return
-        if self._least_score is None:
-            self._least_score = torch.full_like(scores, torch.inf)
-        better = (scores < self._least_score) & (self.codes == 0)
-        self._least_score = torch.where(better, scores, self._least_score)
-        self.stopped.take(better, self.x, k)
-        over = (k - self.stopped.step >= PATIENCE) & (self.codes == 0)  # type: ignore[operator]
-        self.codes = torch.where(over, int(Reason.RULE), self.codes)
+        self._keep_least(self.stopped, "score", scores, k, self.codes == 0)
+        assert self.stopped.step is not None
+        found = (self.stopped.step > 0) & (k - self.stopped.step >= PATIENCE)
+        self._mark(found.to(torch.int8) * int(Reason.RULE), k)
 
-    def _keep_best(self, error: Tensor, k: int) -> None:
-        if self._least_error is None:
-            self._least_error = torch.full_like(error, torch.inf)
-        better = error < self._least_error
-        self.best.take(better, self.x, k)
-        self._least_error = torch.where(better, error, self._least_error)
+    # --- the end ---
 
-    def _keep_draw(self, draw: Step, k: int) -> None:
-        if k > self.record.warmup:
-            self.moments.add(draw.x)
-            every = max(1, (self._last - self.record.warmup) // max(self.record.snapshots, 1))
-            if self.record.snapshots and (k - self.record.warmup) % every == 0:
-                self.samples.append(draw.x.clone())
+    @property
+    def _picks_minimum(self) -> bool:
+        return self._rule is not None and self._rule[0].traits["picks"] == "minimum"
 
     def _mark(self, code: Tensor, k: int) -> None:
         """Stop the samples where `code` is not 0 and that had not stopped before."""
-        if self._on_host and not bool(code):
+        if self._on_host and not code:
             return
         newly = (self.codes == 0) & (code > 0)
-        if self._rule is None or self._rule[0].traits["picks"] == "first":
+        if not self._picks_minimum:
             self.stopped.take(newly, self.x, k)
         self.codes = torch.where(newly, code.to(torch.int8), self.codes)
+        self._unread = True
 
-    def _end(self, reason: Reason, k: int = 0) -> None:
-        """End the run for all samples that had not stopped before."""
-        if self.x is not None:
-            self._mark(torch.full_like(self.codes, int(reason)), k or self.history.steps)
-        self._over = True
+    def _end(self, reason: Reason) -> None:
+        """End the run; `reason` is that of the samples which had not stopped before."""
+        if self._ended:
+            return
+        self._ended, k = True, self.history.steps
+        if self.x is None:
+            self.codes.fill_(int(reason))
+            return
+        self._mark(torch.full_like(self.codes, int(reason)), k)
+        if self._picks_minimum and self.stopped.step is not None:
+            self.stopped.take(self.stopped.step == 0, self.x, k)  # nothing was ever least: the last iterate
+        self.snapshots.end(self.x, k)
 
-    _over = False
-
-    def _done(self) -> bool:
-        if self._over or self.history.steps >= self._last:
+    def _over(self) -> bool:
+        """Say whether the run has ended; the mask of the samples is read every step on the CPU, else now and then."""
+        if self._ended:
             return True
-        if self.record.keep_going:
+        if self.history.steps >= self._last:
+            self._end(Reason.STEPS)
+            return True
+        if self.record.keep_going or not self._unread or self.codes.device.type == "meta":
             return False
         if self.codes.device.type != "cpu":
             now = time.perf_counter()
             if now - self._read_at < READ_EVERY:
                 return False
             self._read_at = now
-        return bool((self.codes > 0).all())
+        if bool((self.codes > 0).all()):
+            self._end(Reason.FINISHED)
+            return True
+        self._unread = self.codes.device.type != "cpu"
+        return False
 
     def _snapshot(self) -> Snapshot:
-        k = self.history.steps
-        fraction = min(1.0, k / self._last)
-        left = self.seconds * (1 - fraction) / fraction
-        return Snapshot(k, self.x, self.history, fraction, self.seconds, left, self.ledger.costs)
-
-
-def refuse_unreported(rule: Component, solver: Component) -> None:
-    """Refuse a rule that needs a scalar which the solver does not report."""
-    for need in rule.needs:
-        if need.name in ("residual", "dof", "solution_norm") and need.name not in solver.traits.get("reports", ()):
-            raise SpecError(f"{rule.title} needs the {need.says}, which {solver.title} does not report", "rule")
+        fraction = self._used(self._progress)
+        left = self.seconds * (1 - fraction) / fraction if fraction else float("nan")
+        return Snapshot(self.history.steps, self.x, self.history, fraction, self.seconds, left, self.ledger.costs)

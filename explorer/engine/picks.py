@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.linalg import Blocks, copy_, where
+from explorer.linalg import Blocks, clone, copy_
+
+#: memory that the snapshots or the samples of a run may take; fewer are kept where iterates are large
+MAX_BYTES = 2**28
 
 
 class Pick:
@@ -18,6 +21,13 @@ class Pick:
     ----------
     on_host : bool
         Whether reading a flag is cheap (one sample on the CPU): then nothing is copied unless the flag holds.
+
+    Attributes
+    ----------
+    x : Tensor, Blocks or None
+        Shape ``(*batch, *shape)``.
+    step : Tensor or None
+        Step number per sample, from 1; 0 where nothing has happened, and `x` means nothing.
     """
 
     def __init__(self, on_host: bool) -> None:
@@ -28,15 +38,23 @@ class Pick:
     def take(self, mask: Tensor, x: Any, step: int) -> None:
         """Keep `x` for the samples where `mask` holds."""
         if self.step is None:
-            self.x, self.step = x.clone(), torch.zeros_like(mask, dtype=torch.int64)
-            self.step = torch.where(mask, step, self.step)
+            self.x, self.step = clone(x), torch.where(mask, step, 0)
         elif self._on_host:
-            if bool(mask):
+            if mask:
                 copy_(self.x, x)
-                self.step = torch.full_like(self.step, step)
+                self.step.fill_(step)
         else:
-            copy_(self.x, where(mask, x, self.x))
+            _put(self.x, mask, x)
             self.step = torch.where(mask, step, self.step)
+
+
+def _put(kept: Any, mask: Tensor, x: Any) -> None:
+    """Overwrite `kept` with `x` for the samples where `mask` holds; only on the CPU may the mask be looked at."""
+    for a, b in zip(kept, x, strict=True) if isinstance(kept, Blocks) else ((kept, x),):
+        if a.device.type == "cpu":
+            a[mask] = b[mask]
+        else:
+            torch.where(mask.reshape(*mask.shape, *(1,) * (b.ndim - mask.ndim)), b, a, out=a)
 
 
 class Snapshots:
@@ -48,12 +66,10 @@ class Snapshots:
         Largest number kept.
     last : int
         Step at which the run ends at the latest.
-    max_bytes : int
-        Memory they may take; fewer are kept where iterates are large.
     """
 
-    def __init__(self, capacity: int, last: int, max_bytes: int = 2**28) -> None:
-        self._capacity, self._last, self._max_bytes = capacity, last, max_bytes
+    def __init__(self, capacity: int, last: int) -> None:
+        self._capacity, self._last = capacity, last
         self._wanted: set[int] | None = None
         self.steps: list[int] = []
         self.iterates: list[Any] = []
@@ -61,19 +77,51 @@ class Snapshots:
     def offer(self, x: Any, step: int) -> None:
         """Keep `x` if its step is one of those wanted."""
         if self._wanted is None:
-            size = sum(p.numel() * p.element_size() for p in (x if isinstance(x, Blocks) else (x,)))
-            number = min(self._capacity, max(2, self._max_bytes // max(size, 1))) if self._capacity else 0
-            self._wanted = (
-                set(np.unique(np.geomspace(1, self._last, number).round().astype(int)).tolist()) if number else set()
-            )
+            number = _affordable(self._capacity, x)
+            self._wanted = set(np.geomspace(self._last, 1, number).round().astype(int).tolist())
         if step in self._wanted:
-            self.force(x, step)
+            self._keep(x, step)
 
-    def force(self, x: Any, step: int) -> None:
-        """Keep `x` in any case."""
-        if self._capacity and step not in self.steps:
-            self.steps.append(step)
-            self.iterates.append(x.clone())
+    def end(self, x: Any, step: int) -> None:
+        """Keep the last iterate, which takes the place of the last step that was never reached."""
+        if self._wanted and step not in self.steps:
+            self._keep(x, step)
+
+    def _keep(self, x: Any, step: int) -> None:
+        self.steps.append(step)
+        self.iterates.append(clone(x))
+
+
+def _affordable(number: int, x: Any) -> int:
+    size = sum(p.numel() * p.element_size() for p in (x if isinstance(x, Blocks) else (x,)))
+    return min(number, max(2, MAX_BYTES // max(size, 1)))
+
+
+class Samples:
+    """At most `capacity` draws, spread evenly over those after the warm-up, and the moments of all of them.
+
+    Parameters
+    ----------
+    capacity, warmup : int
+        Largest number kept; number of draws discarded.
+    last : int
+        Step at which the run ends at the latest.
+    """
+
+    def __init__(self, capacity: int, warmup: int, last: int) -> None:
+        self._capacity, self._warmup, self._last = capacity, warmup, last
+        self.moments = Moments()
+        self.kept: list[Tensor] = []
+
+    def add(self, x: Tensor, step: int) -> Any:
+        """Add the draw of a step, shape ``(chains, *batch, *shape)``; return the mean so far, ``(*batch, *shape)``."""
+        if step <= self._warmup:
+            return x.mean(0)
+        self.moments.add(x)
+        number = _affordable(self._capacity, x)
+        if number and (step - self._warmup) % max(1, -(-(self._last - self._warmup) // number)) == 0:
+            self.kept.append(x.clone())
+        return self.moments.mean
 
 
 class Moments:
@@ -91,35 +139,39 @@ class Moments:
     def add(self, x: Tensor) -> None:
         """Add one draw of every chain, shape ``(chains, *batch, *shape)``."""
         self.count += 1
-        if self._mean is None:
-            self._mean, self._scatter = x.clone(), torch.zeros_like(x.abs())
+        if self.count == 1:
+            self._mean, self._scatter = x.clone(), torch.zeros_like(x.real)
             return
         delta = x - self._mean
-        self._mean = self._mean + delta / self.count
-        self._scatter = (
-            self._scatter + (delta.conj() * (x - self._mean)).real
-            if x.is_complex()
-            else self._scatter + delta * (x - self._mean)
-        )
+        self._mean += delta / self.count
+        rest = x - self._mean
+        self._scatter += (delta.conj() * rest).real if x.is_complex() else delta * rest
 
     @property
     def mean(self) -> Tensor:
         """Mean over draws and chains, shape ``(*batch, *shape)``."""
         return self._mean.mean(0)
 
+    def _between(self) -> Tensor:
+        """Sum of squares of the chains' means about the whole mean."""
+        return ((self._mean - self._mean.mean(0)).abs() ** 2).sum(0)
+
     @property
-    def variance(self) -> Tensor:
-        """Variance over draws and chains, shape ``(*batch, *shape)``."""
-        chains = len(self._mean)
-        between = ((self._mean - self._mean.mean(0)).abs() ** 2).sum(0) * self.count
-        return (self._scatter.sum(0) + between) / max(chains * self.count - 1, 1)
+    def variance(self) -> Tensor | None:
+        """Variance over draws and chains, shape ``(*batch, *shape)``; None with one draw of one chain."""
+        number = 0 if self._mean is None else len(self._mean) * self.count
+        return None if number < 2 else (self._scatter.sum(0) + self.count * self._between()) / (number - 1)
 
     @property
     def r_hat(self) -> Tensor | None:
-        """Potential scale reduction of every entry, shape ``(*batch, *shape)``; None with one chain or two draws."""
-        if self._mean is None or len(self._mean) < 2 or self.count < 3:
-            return None
+        """Potential scale reduction of every entry, shape ``(*batch, *shape)``; None with one chain or two draws.
+
+        Entries that never move have 1 where the chains agree and infinity where they do not.
+        """
         n = self.count
+        if n < 3 or len(self._mean) < 2:
+            return None
         within = (self._scatter / (n - 1)).mean(0)
-        between = ((self._mean - self._mean.mean(0)).abs() ** 2).sum(0) / (len(self._mean) - 1)
-        return torch.sqrt((n - 1) / n + torch.where(within > 0, between / within, 0.0))
+        between = self._between() / (len(self._mean) - 1)
+        ratio = torch.where(between > 0, between / within, 0.0)
+        return torch.where((within == 0) & (between == 0), 1.0, torch.sqrt((n - 1) / n + ratio))

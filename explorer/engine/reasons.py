@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Reason(IntEnum):
     """Why a sample's run ended; `sentence` says it in words."""
@@ -41,3 +44,17 @@ _SENTENCES = {
     Reason.BREAKDOWN: "The residual became infinite or not a number, so the run was ended.",
     Reason.CANCELLED: "The run was cancelled; the result is the last iterate before that.",
 }
+
+
+def reasons(codes: NDArray[np.integer]) -> Reason | NDArray[np.object_]:
+    """Return the reason of one code, or an array of them.
+
+    Raises
+    ------
+    ValueError
+        If a code is not one of a reason.
+    """
+    made = np.empty(codes.shape, dtype=object)
+    for index, code in np.ndenumerate(codes):
+        made[index] = Reason(int(code))
+    return made if codes.ndim else made[()]

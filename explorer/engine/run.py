@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Component, SpecError, rules, solvers
+from explorer.catalogue import Component, rules, solvers
+from explorer.engine.batches import shaped
 from explorer.engine.build import build
-from explorer.engine.driver import Drive, Snapshot, refuse_unreported
-from explorer.engine.history import History
+from explorer.engine.driver import Drive, Snapshot
+from explorer.engine.fit import gives, refuse_rule, refuse_stop, refuse_unused
+from explorer.engine.picks import Pick
 from explorer.engine.problem import Problem
-from explorer.engine.reasons import Reason
+from explorer.engine.reasons import Reason, reasons
 from explorer.engine.spec import RunSpec
-from explorer.engine.stops import compile_stop, largest_step
-from explorer.linalg import Rng
+from explorer.engine.stops import compile_stop, largest_step, used
+from explorer.linalg import Rng, clone
 from explorer.rules.select import select_parameter
-from explorer.solvers.steps import Draw, Solution
+from explorer.solvers.steps import Solution
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Run:
         """The data, or None."""
         return self.problem.y
 
-    @property
+    @functools.cached_property
     def metrics(self) -> dict[str, Any]:
         """Relative error, PSNR and SSIM of the answer (per sample), as far as there is a truth."""
         from explorer.engine.metrics import metrics
@@ -125,82 +129,41 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     Raises
     ------
     SpecError
-        If the solver cannot work on this problem; nothing has been computed then.
+        If the parts do not go together; nothing has been solved then.
     """
     problem = build(spec) if problem is None else problem
     component, rule = solvers[spec.solver.name], rules[spec.rule.name]
     chosen = None if rule.traits["picks"] == "none" else (rule, spec.rule.params)
-    if chosen is not None:
-        if component.gives in (Solution,) and "tunes" not in component.traits:
-            raise SpecError(f"{component.title} has no parameter for a rule to choose: set the rule to 'fixed'", "rule")
-        if not issubclass(_given(component), Solution):
-            if issubclass(_given(component), Draw):
-                raise SpecError(f"{component.title} draws samples: no rule applies, set the rule to 'fixed'", "rule")
-            refuse_unreported(rule, component)
-    batch, params, offers = _batched(component, spec, problem)
-    offers["rng"] = Rng(spec.seed, f"solver/{component.name}", batch[0] if len(batch) == 1 else None)
+    rng = Rng(spec.seed, f"solver/{component.name}", spec.draws)
+    offers = {**problem.offers, "rng": rng, "bases": spec.record.bases}
+    params = shaped(component, spec.solver.params, problem.batch, problem.domain.dtype, problem.domain.device)
     component.bind(offers, params)
+    refuse_unused(spec)
+    refuse_rule(spec, offers)
+    refuse_stop(spec, offers)
+    direct = gives(component) is Solution
+    stop = spec.stop.as_dict()
 
     def start() -> Any:
-        if chosen is not None and issubclass(_given(component), Solution):
-            return _tuned(component, offers, params, chosen)
+        if direct and chosen is not None:
+            return _tuned(component, offers, params, chosen, problem.batch)
         return component.bind(offers, params)()
 
-    direct = issubclass(_given(component), Solution)
-    reports = None if direct else component.traits.get("reports", ())
     return Drive(
         problem,
         start,
-        compile_stop(spec.stop.as_dict(), reports, None if direct else problem.offers),
-        1 if direct else largest_step(spec.stop.as_dict()),
+        (lambda _: 0) if direct else compile_stop(stop),
+        1 if direct else largest_step(stop),
+        used=(lambda _: 1.0) if direct else functools.partial(used, stop),
         rule=None if direct else chosen,
         record=spec.record,
-        batch=batch,
+        batch=problem.batch,
         cancelled=cancelled,
     )
 
 
-def _given(component: Component) -> type:
-    """Return whether a solver gives steps, draws or a solution."""
-    import typing
-
-    inner = typing.get_args(component.gives)
-    given = inner[0] if inner else component.gives
-    if not isinstance(given, type):
-        raise SpecError(
-            f"{component.title} must declare what it gives: Iterator[Step], Iterator[Draw] or Solution",
-            "solver",
-        )
-    return given
-
-
-def _batched(
-    component: Component, spec: RunSpec, problem: Problem
-) -> tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]:
-    """Shape batched knobs: a list of values becomes a new leading batch dimension of the data and the start."""
-    batch, params, offers = problem.batch, dict(spec.solver.params), dict(problem.offers)
-    lists = {k: v for k, v in params.items() if isinstance(v, tuple | list) and component.knobs[k].batched}
-    sizes = {len(v) for v in lists.values()}
-    if len(sizes) > 1:
-        raise SpecError(
-            f"the lists of {', '.join(lists)} differ in length, and must have one value a sample",
-            "solver.params",
-        )
-    for name, values in lists.items():
-        tensor = torch.tensor(values, dtype=_real(problem), device=problem.domain.device)
-        params[name] = tensor.reshape(-1, *(1,) * len(batch)).expand(-1, *batch)
-    batch = (*sizes, *batch)
-    if sizes and problem.y is not None:
-        offers["y"] = problem.codomain.expand(problem.y, batch)
-    if "x0" in offers:
-        offers["x0"] = problem.domain.expand(offers["x0"], batch)
-    return batch, params, offers
-
-
-def _real(problem: Problem) -> torch.dtype:
-    from explorer.linalg.spaces import real_dtype
-
-    return real_dtype(problem.domain.dtype)
+#: entries of the iterates that candidates of a parameter may take at a time
+_TUNED_AT_ONCE = 2**24
 
 
 def _tuned(
@@ -208,18 +171,20 @@ def _tuned(
     offers: Mapping[str, Any],
     params: Mapping[str, Any],
     rule: tuple[Component, Mapping[str, Any]],
+    batch: tuple[int, ...],
 ) -> Solution:
     """Let a rule choose the parameter of a direct method, then solve with it."""
     knob, power = component.traits["tunes"]
     A, y = offers["A"], offers["y"]
-    batch = A.codomain.batch(y)
 
     def solve(values: Tensor) -> Solution:
-        data = y.expand(*values.shape[: values.ndim - len(batch)], *y.shape)
+        data = A.codomain.expand(y, values.shape)
         return component.bind({**offers, "y": data}, {**params, knob: values})()
 
     def evaluate(values: Tensor) -> Mapping[str, Any]:
-        return {**offers, **solve(values).scalars}
+        at_once = max(1, _TUNED_AT_ONCE // max(1, A.domain.size * math.prod(batch)))
+        some = [solve(part).scalars for part in values.split(at_once)]
+        return {**offers, **{name: torch.cat([torch.as_tensor(s[name]) for s in some]) for name in some[0]}}
 
     strongest = (A.norm() ** power).expand(batch)
     weakest = strongest * A.domain.eps**power
@@ -231,50 +196,37 @@ def _tuned(
 
 def finish(spec: RunSpec, drive: Drive) -> Run:
     """Collect what a drive kept into a run."""
-    codes = drive.codes.cpu().numpy()
-    picked = drive.stopped.x is not None and not drive.moments.count
-    stopped = Picked(drive.stopped.x, _host(drive.stopped.step)) if picked else None
-    best = (
-        Picked(drive.best.x, _host(drive.best.step)) if drive.best.x is not None and not drive.moments.count else None
-    )
-    x = stopped.x if stopped is not None else drive.x.clone() if drive.x is not None else None
+    moments = drive.samples.moments
+    picks = not moments.count and not drive.systems
+    stopped, best = (_picked(pick) if picks else None for pick in (drive.stopped, drive.best))
+    x = stopped.x if stopped is not None else None if drive.x is None else clone(drive.x)
     if drive.systems:
         last = [drive.systems[i] for i in sorted(drive.systems)]
         x = torch.stack(last) if isinstance(last[0], Tensor) else last
-        stopped = best = None
     return Run(
         spec=spec,
         problem=drive.problem,
         x=x,
-        history=_settled(drive.history),
+        history={name: drive.history[name] for name in drive.history},
         costs=dict(drive.ledger.costs),
         watching=dict(drive.ledger.watching),
-        reason=Reason(int(codes)) if codes.ndim == 0 else _reasons(codes),
+        reason=reasons(drive.codes.cpu().numpy()),
         stopped=stopped,
         best=best,
         snapshots=[Picked(x, k) for x, k in zip(drive.snapshots.iterates, drive.snapshots.steps, strict=True)],
-        samples=torch.stack(drive.samples) if drive.samples else None,
-        variance=drive.moments.variance if drive.moments.count > 1 else None,
-        r_hat=drive.moments.r_hat if drive.moments.count else None,
+        samples=torch.stack(drive.samples.kept) if drive.samples.kept else None,
+        variance=moments.variance,
+        r_hat=moments.r_hat,
         arrays=drive.arrays,
     )
 
 
-def _settled(history: History) -> dict[str, Any]:
-    return {name: history[name] for name in history}
-
-
-def _host(step: Tensor | None) -> Any:
-    if step is None:
+def _picked(pick: Pick) -> Picked | None:
+    """Return a pick with its step on the host; None where no sample has one."""
+    if pick.step is None:
         return None
-    return int(step) if step.ndim == 0 else step.cpu().numpy()
-
-
-def _reasons(codes: Any) -> Any:
-    made = np.empty(codes.shape, dtype=object)
-    for index in np.ndindex(codes.shape):
-        made[index] = Reason(int(codes[index]))
-    return made
+    step = pick.step.cpu().numpy()
+    return Picked(pick.x, int(step) if step.ndim == 0 else step) if step.any() else None
 
 
 def run(spec: RunSpec | str) -> Run:
@@ -298,5 +250,5 @@ def stream(spec: RunSpec | str) -> Iterator[Snapshot]:
     """Run a specification step by step; every snapshot owns its iterate."""
     spec = RunSpec.from_json(spec) if isinstance(spec, str) else spec
     for snapshot in prepare(spec):
-        snapshot.x = snapshot.x.clone()
+        snapshot.x = clone(snapshot.x)
         yield snapshot

@@ -5,6 +5,7 @@ A stop rule returns, per sample, 0 to go on or the :class:`Reason` to stop; budg
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -12,10 +13,15 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import NAMES, Log, Part, SpecError, stop, stops
+from explorer.catalogue import NAMES, Linear, Log, Part, SpecError, stop, stops
 from explorer.engine.reasons import Reason
 
 Code = Tensor | int
+
+#: steps after which every run ends, whatever its stop rule
+CAP = 100_000
+#: largest window of stagnation
+WINDOW = 1000
 
 
 @dataclass
@@ -26,36 +32,37 @@ class Progress:
     ----------
     step : int
         Number of steps done.
-    residual, data_norm, noise_norm : Tensor or None
-        Per sample, shape ``(*batch,)``.
+    residual, data_norm, noise_norm : Tensor
+        Per sample, shape ``(*batch,)``; a rule declares what it ``requires`` of the solver's reports and what must be
+        ``offered`` by the problem, and sees nothing else.
     cost : int
         Operator applications and denoiser calls so far.
     seconds : float
         Solver time so far.
     past : sequence of Tensor
-        Residuals of all steps so far.
+        Residuals of the last steps, at most `WINDOW` before the present one.
     """
 
     says = "the progress of a run"
 
     step: int = 0
-    residual: Tensor | None = None
-    data_norm: Tensor | None = None
-    noise_norm: Tensor | None = None
+    residual: Any = None
+    data_norm: Any = None
+    noise_norm: Any = None
     cost: int = 0
     seconds: float = 0.0
-    past: Sequence[Tensor] = field(default_factory=list)
+    past: deque[Tensor] = field(default_factory=lambda: deque(maxlen=WINDOW + 1))
 
 
 def _where(mask: Tensor, reason: Reason) -> Tensor:
     return mask.to(torch.int8) * int(reason)
 
 
-@stop("Budget", host=True)
+@stop("Budget")
 def budget(
     progress: Progress,
     *,
-    steps: Annotated[int, Log(1, 100_000, unit="steps", help="largest number of steps")] = 200,
+    steps: Annotated[int, Log(1, CAP, unit="steps", help="largest number of steps")] = 200,
     cost: Annotated[
         int, Log(0, 10_000_000, unit="calls", help="largest number of operator and denoiser calls; 0: none")
     ] = 0,
@@ -63,10 +70,10 @@ def budget(
 ) -> Code:
     """Stop after so many steps, calls or seconds, whichever comes first."""
     if progress.step >= steps:
-        return int(Reason.STEPS)
+        return Reason.STEPS
     if cost and progress.cost >= cost:
-        return int(Reason.COST)
-    return int(Reason.SECONDS) if seconds and progress.seconds >= seconds else 0
+        return Reason.COST
+    return Reason.SECONDS if seconds and progress.seconds >= seconds else 0
 
 
 @stop("Relative residual", requires=("residual",), offered=("data_norm",))
@@ -94,8 +101,8 @@ def discrepancy(progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="
 def stagnation(
     progress: Progress,
     *,
-    tolerance: Annotated[float, Log(0, 1, help="smallest relative decrease of the residual")] = 1e-4,
-    window: Annotated[int, Log(1, 1000, unit="steps", help="over so many steps")] = 10,
+    tolerance: Annotated[float, Linear(0, 1, help="smallest relative decrease of the residual")] = 1e-4,
+    window: Annotated[int, Log(1, WINDOW, unit="steps", help="over so many steps")] = 10,
 ) -> Code:
     """Stop where the residual fell by less than `tolerance` over `window` steps."""
     if len(progress.past) <= window:
@@ -112,11 +119,7 @@ def either(
 ) -> Code:
     """Stop where the first or the second does, with the reason of the first that holds."""
     one, two = first(progress), second(progress)
-    if isinstance(one, int) and isinstance(two, int):
-        return one or two
-    if isinstance(one, int):
-        return one or two
-    return torch.where(one > 0, one, two)
+    return torch.where(one > 0, one, two) if isinstance(one, Tensor) else one or two
 
 
 @stop("Both of two", name="and")
@@ -128,9 +131,7 @@ def both(
 ) -> Code:
     """Stop where the first and the second do, with the reason of the second."""
     one, two = first(progress), second(progress)
-    if isinstance(one, int):
-        return two if one else 0
-    return torch.where(one > 0, two, 0)
+    return torch.where(one > 0, two, 0) if isinstance(one, Tensor) else two if one else 0
 
 
 def compile_stop(
@@ -165,10 +166,21 @@ def compile_stop(
 
 
 def largest_step(choice: Mapping[str, Any]) -> int:
-    """Return the number of steps after which a choice certainly ends a run, at most the cap of 100,000."""
+    """Return the number of steps after which a choice certainly ends a run, at most :data:`CAP`."""
     params = choice["params"]
     if choice["name"] == "budget":
         return int(params["steps"])
     if choice["name"] == "or":
         return min(largest_step(params["first"]), largest_step(params["second"]))
-    return 100_000
+    return CAP
+
+
+def used(choice: Mapping[str, Any], progress: Progress) -> float:
+    """Return the part of its budgets, 0 to 1, that a run has used up."""
+    params = choice["params"]
+    if choice["name"] == "or":
+        return max(used(params["first"], progress), used(params["second"], progress))
+    if choice["name"] != "budget":
+        return 0.0
+    spent = {"steps": progress.step, "cost": progress.cost, "seconds": progress.seconds}
+    return min(1.0, max(spent[name] / params[name] for name in spent if params[name]))

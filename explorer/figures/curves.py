@@ -46,14 +46,8 @@ def thinned(count: int, points: int = POINTS) -> NDArray[np.intp]:
 
 
 def column(history: History | Mapping[str, Any], name: str, at: NDArray[np.intp]) -> NDArray[np.floating]:
-    """Return some rows of a history's column for the first sample; a history still growing is not read as a whole."""
-    if isinstance(history, History):
-        some = History()
-        for index in at:
-            some.append(history.rows[index])
-        values = some[name]
-    else:
-        values = np.asarray(history[name])[at]
+    """Return some rows of a history's column for the first sample."""
+    values = np.asarray(history[name])[at]
     return np.asarray(values.reshape(len(at), -1)[:, 0], dtype=float)
 
 

@@ -1,0 +1,79 @@
+"""Whether the parts of a specification go together: what every run is checked by, and every choice judged by."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.catalogue import NAMES, SHELVES, Component, SpecError
+from explorer.engine.spec import RunSpec
+from explorer.engine.stops import compile_stop
+from explorer.solvers.steps import Draw, Solution, Step
+
+#: field of a specification -> the choice that leaves it out
+NONE = {"prior": "none", "precond": "none", "operator": None}
+
+
+def gives(solver: Component) -> type[Step]:
+    """Return what a solver gives: `Step`, `Draw` or `Solution`."""
+    inner = typing.get_args(solver.gives)
+    given = inner[0] if inner else solver.gives
+    if not (isinstance(given, type) and issubclass(given, Step)):
+        says = "Iterator[Step], Iterator[Draw] or Solution"
+        raise SpecError(f"{solver.title} must declare what it gives: {says}", "solver")
+    return given
+
+
+def refuse_unused(spec: RunSpec) -> None:
+    """Refuse an operator, a prior or a preconditioner that the solver would silently leave aside."""
+    solver = SHELVES["solver"][spec.solver.name]
+    names = _names(solver, spec.solver.params)
+    for field, none in NONE.items():
+        choice = getattr(spec, field)
+        used = {"A", "F", "y"} if field == "operator" else {field}
+        if choice is not None and choice.name != none and not used & names:
+            what = "an operator" if field == "operator" else f"a {RunSpec.kinds[field]}"
+            raise SpecError(f"{solver.title} does not use {what}: switch it to {none!r}", "solver")
+
+
+def _names(component: Component, params: Mapping[str, Any]) -> set[str]:
+    """Return the names of everything that a component and its nested parts need."""
+    names = {need.name for need in component.needs}
+    for name, knob in component.knobs.items():
+        if knob.type == "part" and params.get(name) is not None:
+            names |= _names(SHELVES[knob.kind][params[name]["name"]], params[name]["params"])
+    return names
+
+
+def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
+    """Refuse a parameter rule that has nothing to choose, or needs what neither solver nor problem tell."""
+    solver, rule = SHELVES["solver"][spec.solver.name], SHELVES["rule"][spec.rule.name]
+    if rule.traits["picks"] == "none":
+        return
+    if gives(solver) is Draw:
+        raise SpecError(f"{solver.title} draws samples: no rule applies, set the rule to 'fixed'", "rule")
+    if gives(solver) is Solution:
+        if "tunes" not in solver.traits:
+            raise SpecError(f"{solver.title} has no parameter for a rule to choose: set the rule to 'fixed'", "rule")
+        knob = solver.traits["tunes"][0]
+        if isinstance(spec.solver.params[knob], tuple):
+            raise SpecError(f"{rule.title} chooses the {knob}: give one value, or set the rule to 'fixed'", "rule")
+    for need in rule.needs:
+        if need.name in _REPORTED:
+            if need.name not in solver.traits.get("reports", ()):
+                raise SpecError(
+                    f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
+                )
+        elif offers.get(need.name) is None and not need.optional:
+            raise SpecError(f"{rule.title} needs the {need.says}, which is not known for this problem", "rule")
+
+
+_REPORTED = ("residual", "dof", "solution_norm")
+
+
+def refuse_stop(spec: RunSpec, offers: Mapping[str, Any]) -> None:
+    """Refuse a stop rule that needs what neither solver nor problem tell."""
+    solver = SHELVES["solver"][spec.solver.name]
+    if gives(solver) is not Solution:
+        compile_stop(spec.stop.as_dict(), solver.traits.get("reports", ()), offers)
