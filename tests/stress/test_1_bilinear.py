@@ -158,3 +158,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence():
     assert found["gauss_newton"] is None
     assert "a linear operator" in found["cgls"]
     assert "a product of spaces" in ex.compatible(ex.RunSpec(), "operator")["gain_calibration"]
+
+
+@both_solvers
+def test_no_value_is_read_on_the_host(solver):
+    problem = build(spec(device="meta", draws=2))
+    start = problem.domain.expand(problem["x0"], (2,))
+    step = next(islice(ex.catalogue.solvers[solver].function(problem.F, problem.y, start), 2, None))
+    assert [block.device.type for block in step.x] == ["meta", "meta"]
+    assert all(value.device.type == "meta" for value in step.scalars.values())

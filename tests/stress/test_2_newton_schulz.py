@@ -133,3 +133,8 @@ def test_a_run_without_an_operator_streams_and_is_written_and_read_back(tmp_path
     run.save(tmp_path)
     support.assert_same_bits(ex.Run.load(tmp_path).x, run.x)
     assert ex.start(spec(steps=7)).result().costs == run.costs
+
+
+def test_no_value_is_read_on_the_host():
+    step = last(ex.solvers.newton_schulz(torch.empty(3, 8, 8, device="meta")), 3)
+    assert step.x.device.type == step.scalars["residual"].device.type == "meta"

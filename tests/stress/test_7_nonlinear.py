@@ -157,3 +157,10 @@ def test_a_teacher_calls_the_model_and_the_method_by_name():
     for step in islice(ex.solvers.gauss_newton(F, F(truth), inner=40), 12):
         x = step.x
     assert support.norm(x - truth) <= 1e-9 * support.norm(truth)
+
+
+def test_no_value_is_read_on_the_host():
+    problem = build(spec(device="meta"))
+    step = next(islice(ex.solvers.gauss_newton(problem.F, problem.y, inner=2), 1, None))
+    assert step.x.device.type == "meta"
+    assert all(value.device.type == "meta" for value in step.scalars.values())
