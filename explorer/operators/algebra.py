@@ -229,8 +229,8 @@ class Scaled(LinearOperator):
         return self.operator.forward(x) * self.factor
 
     def _adjoint(self, y: Any) -> Any:
-        # before the adjoint, which may take a real part
-        return self.operator.adjoint(y * (self.factor if self._real else self.factor.conjugate()))
+        factor = self.factor.conj() if isinstance(self.factor, Tensor) else self.factor.conjugate()
+        return self.operator.adjoint(y * factor)  # in this order: the adjoint may take a real part
 
     @property
     def has_svd(self) -> bool:

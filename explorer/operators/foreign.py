@@ -220,7 +220,10 @@ def _dot_test(operator: ForeignOperator) -> None:
     X, Y = operator.domain, operator.codomain
     x, y = X.random(Rng(0, "dot test/x")), Y.random(Rng(0, "dot test/y"))
     with torch.no_grad():
-        image, back = operator.forward(x), operator.adjoint(y)
+        try:
+            image, back = operator.forward(x), operator.adjoint(y)
+        except NotImplementedError:
+            raise SpecError(f"{operator.title} has no adjoint: give a pair of functions (forward, adjoint)") from None
         gap = Y.inner(image, y) - X.inner(x, back).to(Y.inner(image, y))
         if X.is_complex != Y.is_complex:
             gap = gap.real

@@ -100,9 +100,9 @@ def _radial(domain: Space, acceleration: float) -> Tensor:
     """Return the frequencies nearest to evenly spread lines through zero, ascending."""
     if domain.ndim != 2:
         raise SpecError(f"radial lines need an image, and the domain {domain} is none: choose 'random'", "pattern")
-    lines = max(1, round(max(domain.shape) / acceleration))
+    lines = max(1, round(min(domain.shape) / acceleration))  # each has as many points as the longer side
     theta = torch.arange(lines, dtype=torch.float64) * (math.pi / lines)
-    t = torch.linspace(-1, 1, 2 * max(domain.shape) + 1, dtype=torch.float64)[:, None]
+    t = torch.linspace(-1, 1, max(domain.shape) + 1, dtype=torch.float64)[:, None]
     rows, columns = domain.shape
     i = (t * theta.sin() * (rows // 2)).round().long() % rows
     j = (t * theta.cos() * (columns // 2)).round().long() % columns

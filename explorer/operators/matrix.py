@@ -6,6 +6,7 @@ matrices from the classical compact groups.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -66,7 +67,7 @@ def spectrum(k: int, condition: float, decay: Decay) -> Tensor:
     i = torch.arange(k, dtype=torch.float64)
     last = max(k - 1, 1)
     if decay == "algebraic":
-        return condition ** -(torch.log1p(i) / torch.log1p(torch.tensor(float(last))))
+        return condition ** -(torch.log1p(i) / math.log1p(last))
     if decay == "clustered":
         i = (i * min(5, k) / k).floor() / max(min(5, k) - 1, 1) * last
     return condition ** -(i / last)
