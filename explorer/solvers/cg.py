@@ -11,7 +11,7 @@ from torch import Tensor
 from explorer.catalogue import solver
 from explorer.linalg import axpy_, clone, safe_divide, xpay_
 from explorer.operators.base import LinearOperator
-from explorer.operators.capabilities import POSITIVE
+from explorer.operators.capabilities import POSITIVE, PRECONDITIONER
 from explorer.solvers.steps import Step
 
 
@@ -70,7 +70,7 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
 def preconditioned_cg(
     A: Annotated[LinearOperator, POSITIVE],
     y: Tensor,
-    precond: Annotated[LinearOperator, POSITIVE],
+    precond: Annotated[LinearOperator, PRECONDITIONER],
     x0: Tensor | None = None,
 ) -> Iterator[Step]:
     """Conjugate gradients on ``A x = y`` in the inner product of a preconditioner M; in place.
