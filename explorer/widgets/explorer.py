@@ -340,8 +340,8 @@ class Explorer(ipywidgets.VBox):
                 self._scrubber.groups = []
                 self._notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
                 self._refresh()
-            system = s.history.latest("system")
-            shown = after(job.problem, s.x, f"step {s.step}", None if system is None else int(system))
+            system = int(s.history["system"][-1]) if "system" in s.history else None
+            shown = after(job.problem, s.x, f"step {s.step}", system)
             self._show_pictures(*shown)
             if self._chart is not None and self._tabs.selected == 0:
                 self._chart.grow(measures(s.history, job.problem), noise_level(job.problem), self._dark)
