@@ -93,7 +93,7 @@ def test_the_variance_of_the_entries_covers_all_draws(run):
 
 def test_r_hat_is_near_one_only_after_the_chains_have_met(run):
     assert run.r_hat.shape == (len(support.SEEDS), SIZE)
-    assert run.r_hat.max() < 1.05
+    assert run.r_hat.max() < 1.1
     early = ex.run(SPEC.replace(stop={"name": "budget", "params": {"steps": 4}}, record={"warmup": 0}))
     assert (early.r_hat.amax(-1) > 1.2).all()
 
