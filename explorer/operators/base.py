@@ -208,7 +208,9 @@ class LinearOperator(ForwardModel):
     @property
     def has_svd(self) -> bool:
         """Whether :meth:`svd` is cheap."""
-        return (self.isometry or self.coisometry) and isinstance(self.domain, Space)
+        return (self.isometry and isinstance(self.domain, Space)) or (
+            self.coisometry and isinstance(self.codomain, Space)
+        )
 
     def svd(self) -> SVD:
         """Return the singular value decomposition.
@@ -218,9 +220,9 @@ class LinearOperator(ForwardModel):
         SpecError
             If structure does not give one cheaply; `has_svd` says so beforehand.
         """
-        if self.isometry:
+        if self.isometry and isinstance(self.domain, Space):
             return SVD(self, _ones(self.domain), Identity(self.domain))
-        if self.coisometry:
+        if self.coisometry and isinstance(self.codomain, Space):
             return SVD(Identity(self.codomain), _ones(self.codomain), self.H)
         raise SpecError(f"{self.title} has no cheap singular value decomposition: use to_dense() for a small one")
 

@@ -51,12 +51,6 @@ class MaskedFourier(LinearOperator):
         fraction = self.codomain.size / self.domain.size
         return torch.full(self.domain.shape, fraction, dtype=real_dtype(self.domain.dtype), device=self.domain.device)
 
-    def norm(self, steps: int = 30, seed: int = 0) -> Tensor:
-        """Return 1 where that is exact, for complex domains."""
-        if not self.coisometry:
-            return super().norm(steps, seed)
-        return torch.ones((), dtype=real_dtype(self.domain.dtype), device=self.domain.device)
-
 
 @operator(
     "Masked Fourier transform",
