@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from explorer.catalogue import SHELVES, Component
 from explorer.engine.run import Run
@@ -12,30 +15,52 @@ _PAPER = re.compile(r"^(?P<authors>.+?) (?P<year>\d{4}): (?P<title>.+)$")
 
 
 def cite(run: Run | RunSpec) -> str:
-    """Return BibTeX entries of the papers behind every part of a run, each once.
+    """Return BibTeX entries of the papers behind every part of a run, nested parts included, each once.
 
     Parameters
     ----------
     run : Run or RunSpec
+
+    Examples
+    --------
+    >>> print(cite(RunSpec(problem="blocks", solver="cgls")).splitlines()[0])
+    @misc{donoho1994ideal,
     """
     spec = run.spec if isinstance(run, Run) else run
-    found: dict[str, str] = {}
+    papers: dict[str, None] = {}
     for field, kind in RunSpec.kinds.items():
         choice = getattr(spec, field)
         if choice is not None:
-            found |= bibtex(SHELVES[kind][choice.name])
-    return "\n\n".join(found.values())
+            papers |= _papers(SHELVES[kind][choice.name], choice.params)
+    return "\n\n".join(filter(None, map(_entry, papers)))
 
 
-def bibtex(component: Component) -> dict[str, str]:
-    """Return a component's papers as BibTeX by key; rows of the method list have no entry of their own."""
-    made = {}
-    for paper in component.papers:
-        if (match := _PAPER.match(paper)) is not None:
-            first = re.split(r"[ ,&]", match["authors"])[0].lower()
-            key = f"{first}{match['year']}{component.name}"
-            authors = re.sub(r"\s*(?:,|&)\s*", " and ", match["authors"])
-            made[key] = (
-                f"@misc{{{key},\n  author = {{{authors}}},\n  title = {{{match['title']}}},\n  year = {{{match['year']}}}\n}}"
-            )
-    return made
+def bibtex(component: Component) -> str:
+    """Return a component's own papers as BibTeX; rows of the method list have no entry of their own."""
+    return "\n\n".join(filter(None, map(_entry, component.papers)))
+
+
+def _papers(component: Component, params: Mapping[str, Any]) -> dict[str, None]:
+    found = dict.fromkeys(component.papers)
+    for name, knob in component.knobs.items():
+        if knob.type == "part" and params.get(name) is not None:
+            found |= _papers(SHELVES[knob.kind][params[name]["name"]], params[name]["params"])
+    return found
+
+
+def _entry(paper: str) -> str:
+    """Return the BibTeX entry of ``Authors year: Title``; its key is first author, year and first word of weight."""
+    match = _PAPER.match(paper)
+    if match is None:
+        return ""
+    first = _plain(re.split(r"[\s,&]", match["authors"])[0])
+    words = [_plain(word) for word in match["title"].split()]
+    key = first + match["year"] + next((w for w in words if w not in ("", "a", "an", "on", "the")), "")
+    authors = re.sub(r"\s*(?:,|&)\s*", " and ", match["authors"])
+    fields = {"author": authors, "title": match["title"], "year": match["year"]}
+    return f"@misc{{{key},\n" + ",\n".join(f"  {k} = {{{v}}}" for k, v in fields.items()) + "\n}"
+
+
+def _plain(word: str) -> str:
+    """Return a word in lower-case ASCII letters and digits, as keys of BibTeX must be."""
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", word).lower())

@@ -83,6 +83,17 @@ class Drive:
         Batch dimensions of the iterates.
     cancelled : threading.Event, optional
         Set to end the run.
+
+    Attributes
+    ----------
+    x : Tensor, Blocks or None
+        The present iterate.
+    stopped, best : Pick
+        The iterate at which each sample stopped, and the one nearest to the truth.
+    codes : Tensor
+        The :class:`Reason` of every sample, 0 while it goes on.
+    ended : Reason
+        Why the run as a whole ended.
     """
 
     def __init__(
@@ -114,7 +125,7 @@ class Drive:
         self.codes = torch.zeros(batch, dtype=torch.int8, device=device)
         self.x: Any = None
         self.seconds = 0.0
-        self._ended = False
+        self.ended = Reason.RUNNING
         self._unread = False
         self._read_at = 0.0
         self._least: dict[str, Tensor] = {}
@@ -253,9 +264,9 @@ class Drive:
 
     def _end(self, reason: Reason) -> None:
         """End the run; `reason` is that of the samples which had not stopped before."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended, k = True, self.history.steps
+        self.ended, k = reason, self.history.steps
         if self.x is None:
             self.codes.fill_(int(reason))
             return
@@ -266,7 +277,7 @@ class Drive:
 
     def _over(self) -> bool:
         """Say whether the run has ended; the mask of the samples is read every step on the CPU, else now and then."""
-        if self._ended:
+        if self.ended:
             return True
         if self.history.steps >= self._last:
             self._end(Reason.STEPS)

@@ -12,6 +12,7 @@ import torch
 
 from explorer.engine.driver import Drive, Snapshot
 from explorer.engine.problem import Problem
+from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, finish, prepare
 from explorer.engine.spec import RunSpec
 
@@ -128,7 +129,7 @@ class Job:
             self.problem = drive.problem
             self._advance(drive)
             self._run = finish(self.spec, drive)
-            state = "cancelled" if self._cancelled.is_set() else "done"
+            state = "cancelled" if drive.ended is Reason.CANCELLED else "done"
         except BaseException as error:
             self.error = error
         finally:
@@ -137,15 +138,15 @@ class Job:
                 self._on_end(self)
 
     def _advance(self, drive: Drive) -> None:
-        shown, snapshot, fresh = 0.0, None, False
+        published, snapshot, shown = -INTERVAL, None, True
         for snapshot in drive:
             now = time.monotonic()
-            fresh = now - shown < INTERVAL
-            if not fresh:
-                shown = now
+            shown = now - published >= INTERVAL
+            if shown:
+                published = now
                 self._publish(snapshot)
-            time.sleep(0)
-        if fresh and snapshot is not None:
+            time.sleep(0)  # lets other threads of Python have their turn
+        if snapshot is not None and not shown:
             self._publish(snapshot)
 
     def _publish(self, s: Snapshot) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.linalg import Blocks, Space
+from explorer.linalg import Blocks, ProductSpace, Space
 from explorer.problems.base import Truth
 
 
@@ -38,6 +38,7 @@ class Problem:
         self.offers = dict(offers)
         self.truth, self.domain, self.clean, self.batch = truth, domain, clean, batch
         self.codomain = self.offers.get("codomain")
+        self._norms: dict[int | None, Tensor] = {}
 
     def __getitem__(self, name: str) -> Any:
         return self.offers[name]
@@ -81,27 +82,24 @@ class Problem:
         return x if self.x_true is None else self.truth.align(x, self.reference(system))
 
     def distance(self, x: Any, system: int | None = None) -> Tensor | None:
-        """Return ‖x − x_true‖ / ‖x_true‖ per sample, the problem's ambiguity removed; None without a truth."""
-        if self.x_true is None:
-            return None
-        truth = self.reference(system)
-        x = self.align(x, system)
-        norm = self._true_norm(system)
-        if isinstance(x, Tensor) and x.shape == truth.shape and not x.is_complex():
-            return torch.dist(x, truth) / norm
-        return self.domain.norm(x - truth) / norm
+        """Return ‖x − x_true‖ / ‖x_true‖ per sample, the problem's ambiguity removed; None without a truth.
 
-    def _true_norm(self, system: int | None) -> Tensor:
-        cache = self.__dict__.setdefault("_norms", {})
-        if system not in cache:
-            cache[system] = self.domain.norm(self.reference(system))
-        return cache[system]
+        Where the truth is zero, the distance is ‖x‖.
+        """
+        truth = self.reference(system)
+        if truth is None:
+            return None
+        if system not in self._norms:
+            norm = self.domain.norm(truth)
+            self._norms[system] = torch.where(norm > 0, norm, 1.0)
+        x = self.truth.align(x, truth)
+        if isinstance(x, Tensor) and x.shape == truth.shape and not x.is_complex():
+            return torch.dist(x, truth) / self._norms[system]
+        return self.domain.norm(x - truth) / self._norms[system]
 
 
 def space_of(x: Any) -> Any:
     """Return the space of which `x` is one element."""
-    from explorer.linalg import ProductSpace
-
     if isinstance(x, Blocks):
         return ProductSpace(tuple(space_of(b) for b in x))
     return Space(tuple(x.shape), x.dtype, x.device)
