@@ -56,10 +56,9 @@ def unadjusted_langevin(
         prior = copy.copy(prior)
         prior.weight = weight.expand(chains, *batch)
     streams = [rng.fork(f"chain {c}") for c in range(chains)]
-    shape = (*batch[rng.draws is not None :], *X.shape)
 
     def noise() -> Tensor:
-        return torch.stack([stream.normal(shape, X.dtype, X.device) for stream in streams])
+        return torch.stack([X.expand(X.random(stream), batch) for stream in streams])
 
     norm2 = A.norm() ** 2
     tau = step_size / (norm2 + prior.gradient_lipschitz())
