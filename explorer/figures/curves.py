@@ -89,9 +89,8 @@ def noise_level(problem: Problem) -> float | None:
 
 
 def _data_norm(problem: Problem) -> float:
-    if problem.y is None or problem.codomain is None:
-        return 0.0
-    return float(problem.codomain.norm(problem.y).reshape(-1)[0])
+    norm = problem.offers.get("data_norm")
+    return 0.0 if norm is None else float(norm.reshape(-1)[0])
 
 
 def first(value: Any) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from explorer.engine.metrics import psnr
 from explorer.engine.problem import Problem
-from explorer.linalg import Blocks
+from explorer.linalg import Blocks, ProductSpace, Space
 from explorer.operators.base import LinearOperator
 
 
@@ -144,7 +144,7 @@ def after(problem: Problem, x: Any, label: str = "", system: int | None = None) 
         low, high = span(shown)
         return Panel(title, shown, low, high), Panel("Error", None, note="the truth is not known")
     reference, ndim = problem.reference(system), _ndim(problem)
-    aligned = problem.align(_first(x, ndim), system)
+    aligned = problem.align(_first(x, problem.domain), system)
     shown, error = viewable(aligned, ndim), viewable(aligned - reference, ndim)
     low, high = span(truth)
     limit = round_up(span(np.abs(error))[1]) if error is not None else 1.0
@@ -159,10 +159,10 @@ def _ndim(problem: Problem) -> int | None:
     return getattr(problem.domain, "ndim", None)
 
 
-def _first(x: Any, ndim: int | None) -> Any:
+def _first(x: Any, space: Space | ProductSpace) -> Any:
     """Return the first sample of a batch."""
-    while isinstance(x, torch.Tensor) and ndim is not None and x.ndim > ndim:
-        x = x[0]
+    for _ in space.batch(x):
+        x = x.map(lambda block: block[0]) if isinstance(x, Blocks) else x[0]
     return x
 
 
@@ -189,7 +189,7 @@ def _noise(problem: Problem) -> str:
     space = problem.codomain
     if problem.clean is None or space is None or isinstance(problem.clean, Blocks):
         return ""
-    y = _first(problem.y, space.ndim)
+    y = _first(problem.y, space)
     size, whole = space.norm(y - problem.clean), space.norm(problem.clean)
     level = float(size / whole) if float(whole) else 0.0
     return f"{100 * level:.2g} % noise" if level else "no noise"

@@ -12,6 +12,10 @@ from explorer.engine.run import Run
 from explorer.figures.curves import column, first
 
 
+#: errors below so many eps are rounding, and their ups and downs say nothing
+ROUNDING = 1000
+
+
 @dataclass(frozen=True)
 class Note:
     """A sentence or two about a run.
@@ -91,7 +95,7 @@ def _past_best(run: Run) -> Note | None:
     if run.best is None or len(error) < 3:
         return None
     best = int(first(run.best.step))
-    if not error[-1] > 1.02 * error[best - 1]:
+    if not error[-1] > 1.02 * error[best - 1] or error[best - 1] < ROUNDING * run.problem.domain.eps:
         return None
     rises = f"the error rises since step {best}, from {error[best - 1]:.2g} to {error[-1]:.2g}"
     if len(residual) and residual[-1] < residual[best - 1]:
