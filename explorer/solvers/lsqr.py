@@ -69,7 +69,7 @@ def lsqr(
         axpy_(x, torch.where(active, safe_divide(phi, rho), 0), w)
         xpay_(w, -safe_divide(theta, rho), v)
         # norms by recurrence; a sample that has reached rounding keeps its x
-        gradient = phi_bar * alpha * c.abs()
+        gradient = (phi_bar * c).abs() * alpha
         all2 = torch.where(active, phi_bar**2 + psi2, all2)
         active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
         residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2

@@ -26,11 +26,16 @@ from explorer.priors import Prior
 from explorer.solvers.steps import Solution, Step
 from tests import support
 
-#: solvers of other problems than ``A x ≈ y``, and the file that checks what they solve
+#: every other solver, and the test file (a pattern) that checks what it solves
 ELSEWHERE = {
-    "gauss_newton": "tests/stress/test_7_nonlinear.py",
-    "alternating_least_squares": "tests/stress/test_1_bilinear.py",
-    "newton_schulz": "tests/stress/test_2_inversion.py",
+    "gauss_newton": "stress/test_7_*.py",
+    "alternating_least_squares": "stress/test_1_*.py",
+    "newton_schulz": "stress/test_2_*.py",
+    "mixture_posterior_mean": "stress/test_3_*.py",
+    "decomposed_diffusion": "stress/test_3_*.py",
+    "gradient_guided_diffusion": "stress/test_3_*.py",
+    "unadjusted_langevin": "stress/test_4_*.py",
+    "recycled_gmres": "stress/test_5_*.py",
 }
 #: priors with an independent reference for ``½ ‖Ax − y‖² + R(x)``, and their knobs in these tests
 PRIORS: dict[str, dict[str, Any]] = {
@@ -39,11 +44,11 @@ PRIORS: dict[str, dict[str, Any]] = {
     "l1": {"weight": 0.3},
     "box": {"lower": -0.3, "upper": 0.5},
 }
-CONDITION, ROWS, COLUMNS = 3.0, 16, 12
+CONDITION, ROWS, COLUMNS = 2.0, 16, 12
 #: allowed error of an answer in units of eps
-TOLERANCE = 5 * CONDITION**2
+TOLERANCE = 10 * CONDITION**2
 #: the slowest (FISTA without a prior) has then reached the precision of fp64
-STEPS = 500
+STEPS = 300
 
 
 class Subject:
@@ -124,8 +129,10 @@ def scan(subject: Subject, offers: dict[str, Any], steps: int = 60, **knobs: Any
 
 
 def generic(component: Component) -> bool:
-    names = {n.name for n in component.needs}
-    return "A" in names and {n.name for n in component.needs if not n.optional} <= {"A", "y", "prior", "precond"}
+    """Whether a solver works on a linear operator and solves what there is an oracle for."""
+    required = {n.name for n in component.needs if not n.optional}
+    solves = component.traits.get("solves") in ("least_squares", "tikhonov", "tsvd", "map")
+    return solves and "A" in required and required <= {"A", "y", "prior", "precond"}
 
 
 def subjects() -> list[Subject]:
@@ -174,14 +181,13 @@ def lasso(A: Tensor, y: Tensor, weight: float) -> Tensor:
 
 def oracle(subject: Subject, A: Tensor, y: Tensor) -> Tensor:
     """Return the answer that the subject should find, in double precision."""
-    solves, params = subject.component.traits["solves"], PRIORS.get(subject.prior or "none", {})
-    if solves == "map" and subject.prior == "tikhonov":
+    params = PRIORS.get(subject.prior or "none", {})
+    if subject.prior == "tikhonov":
         return least_squares(A, y, params["weight"])
-    if solves == "map" and subject.prior == "l1":
+    if subject.prior == "l1":
         return lasso(A, y, **params)
-    if solves == "map" and subject.prior == "box":
+    if subject.prior == "box":
         return box_constrained(A, y, **params)
-    assert solves in ("least_squares", "tikhonov", "tsvd", "map")
     return least_squares(A, y)
 
 
@@ -189,11 +195,10 @@ def test_every_solver_has_a_check():
     for name, component in solvers.items():
         if generic(component):
             assert any(s.component is component for s in SUBJECTS), f"{name} fits none of the priors here"
-            assert component.traits.get("solves") in ("least_squares", "tikhonov", "tsvd", "map"), name
         else:
             assert name in ELSEWHERE, f"{name} has no oracle here: write a check and list its file"
-            path = Path(__file__).parents[2] / ELSEWHERE[name]
-            assert name in path.read_text(encoding="utf-8"), f"{path.name} does not mention {name}"
+            files = list(Path(__file__).parents[1].glob(ELSEWHERE[name]))
+            assert any(name in file.read_text(encoding="utf-8") for file in files), f"{name} is not in {files}"
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=["float64", "complex128"])
@@ -207,12 +212,12 @@ def test_the_answer_is_the_oracles(subject, dtype):
     support.assert_close(subject.run(subject.offers(A, y), STEPS, **subject.exact()).x, expected, TOLERANCE)
 
 
-@every_subject
+@pytest.mark.parametrize("subject", [s for s in ITERATIVE if s.prior in (None, "l1")], ids=repr)
 def test_single_precision_from_any_start_keeps_the_answer_long_past_convergence(subject):
     A = subject.operator(torch.float32)
     y, x0 = data(A, 5), start(A, 5)
     expected = oracle(subject, A.to_dense().double(), y.double())
-    last = subject.run(subject.offers(A, y, x0=x0), 4 * STEPS, **subject.exact())
+    last = subject.run(subject.offers(A, y, x0=x0), STEPS + 2000)
     support.assert_close(last.x, expected, TOLERANCE)
 
 
@@ -278,7 +283,7 @@ def test_steps_carry_what_is_declared(subject):
             assert isinstance(value, float) or tuple(value.shape) in (batch, ()), name
             assert isinstance(value, float) or not value.is_complex(), name
         if "residual" in step.scalars:
-            support.assert_close(step.scalars["residual"], A.codomain.norm(y - A(step.x)), 50)
+            support.assert_close(step.scalars["residual"], A.codomain.norm(y - A(step.x)), 10, scale=support.norm(y))
 
 
 @every_subject
