@@ -99,6 +99,10 @@ def build(spec: RunSpec) -> Problem:
     refuse_huge(domain.size * math.prod(batch), "unknowns", "problem")
     offers: dict[str, Any] = {"domain": domain, **truth.offers}
     clean = None
+    if spec.operator is not None and truth.x is not None and domain.batch(truth.x):
+        raise SpecError(
+            "an operator measures one unknown, and this problem is a sequence of them: set it to None", "operator"
+        )
     if spec.operator is not None:
         model = _operator(spec, offers)
         refuse_huge(model.codomain.size * math.prod(batch), "data", "operator")
