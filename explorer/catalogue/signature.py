@@ -274,9 +274,13 @@ def signature(function: Callable[..., Any]) -> tuple[tuple[Need, ...], dict[str,
     Raises
     ------
     TypeError
-        If a keyword has no range or no default, or its default is not allowed.
+        If a keyword has no range or no default, its default is not allowed, or an annotation is unknown.
     """
-    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints = typing.get_type_hints(annotated, include_extras=True)
+    except (NameError, AttributeError) as error:
+        raise TypeError(f"{function.__name__}: an annotation cannot be read, import what it names: {error}") from None
     needs, knobs = [], {}
     for parameter in inspect.signature(function).parameters.values():
         hint = hints.get(parameter.name, Any)
