@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.engine.history import History
 from explorer.engine.problem import Problem
+from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.figures.colours import DASHES, palette
 
@@ -45,18 +45,18 @@ def thinned(count: int, points: int = POINTS) -> NDArray[np.intp]:
     return np.unique(np.geomspace(1, count, points).round().astype(np.intp)) - 1
 
 
-def column(history: History | Mapping[str, Any], name: str, at: NDArray[np.intp]) -> NDArray[np.floating]:
+def column(history: Mapping[str, Any], name: str, at: NDArray[np.intp]) -> NDArray[np.floating]:
     """Return some rows of a history's column for the first sample."""
     values = np.asarray(history[name])[at]
     return np.asarray(values.reshape(len(at), -1)[:, 0], dtype=float)
 
 
-def measures(history: History | Mapping[str, Any], problem: Problem) -> list[Curve]:
+def measures(history: Mapping[str, Any], problem: Problem) -> list[Curve]:
     """Return residual and error over steps, or the first other measure of a solver that reports neither.
 
     Parameters
     ----------
-    history : History or mapping
+    history : mapping
         Of a run under way or a finished one.
     problem : Problem
         Whose data scale the residual.
@@ -67,8 +67,7 @@ def measures(history: History | Mapping[str, Any], problem: Problem) -> list[Cur
         names = scalars[:1]
     if not names:
         return []
-    steps = history.steps if isinstance(history, History) else len(next(iter(history.values())))
-    at = thinned(steps)
+    at = thinned(len(history[names[0]]))
     scale = _data_norm(problem)
     curves = []
     for name in names:
@@ -100,13 +99,11 @@ def first(value: Any) -> Any:
 
 def marks(run: Run) -> dict[str, int]:
     """Return the steps of the rule's and of the best iterate, where there are such."""
-    picked = {"stop": run.stopped, "best": run.best}
-    if run.stopped is not None and run.spec.rule.name != "fixed":
-        picked = {"rule": run.stopped, "best": run.best}
+    picked = {"rule" if Reason(first(run.reason)) is Reason.RULE else "stop": run.stopped, "best": run.best}
     return {name: int(first(p.step)) for name, p in picked.items() if p is not None}
 
 
-def convergence(run: Run, dark: bool = False) -> Any:
+def convergence(run: Run, dark: bool = False, shown: int | None = None) -> Any:
     """Return residual and error over the steps of a run, with the rule's and the best iterate marked.
 
     Parameters
@@ -114,19 +111,24 @@ def convergence(run: Run, dark: bool = False) -> Any:
     run : Run
     dark : bool
         Whether the page is dark.
+    shown : int, optional
+        Step of the iterate that is looked at.
 
     Returns
     -------
     plotly.graph_objects.Figure
     """
-    return curve_figure(measures(run.history, run.problem), noise_level(run.problem), marks(run), dark)
+    figure = curve_figure(measures(run.history, run.problem), noise_level(run.problem), marks(run), dark)
+    if shown is not None and shown not in marks(run).values():
+        figure.add_vline(x=shown, line={"color": palette(dark).text, "width": 1.5})
+    return figure
 
 
 def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, int], dark: bool = False) -> Any:
     """Return the convergence figure of curves that may still be growing."""
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout=_layout("step", "relative norm", dark))
+    figure = go.Figure(layout=_layout("step", "relative norm", dark, _decades(curves)))
     colours = palette(dark)
     for index, curve in enumerate(curves):
         line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
@@ -164,7 +166,9 @@ def spectrum(report: Any, dark: bool = False) -> Any:
     """
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout=_layout("index i", "size", dark))
+    positive = report.values[report.values > 0]
+    decades = float(np.log10(positive.max() / positive.min())) if positive.size else 0.0
+    figure = go.Figure(layout=_layout("index i", "size", dark, decades))
     colours = palette(dark)
     at = thinned(len(report.values))
     x = at + 1.0
@@ -196,20 +200,32 @@ def spectrum(report: Any, dark: bool = False) -> Any:
     return figure
 
 
-def _layout(x: str, y: str, dark: bool) -> dict[str, Any]:
+def _decades(curves: list[Curve]) -> float:
+    """Return how many powers of ten positive values span."""
+    values = [curve.y[np.isfinite(curve.y) & (curve.y > 0)] for curve in curves]
+    spans = [np.log10(v.max() / v.min()) for v in values if v.size]
+    return float(max(spans, default=0.0))
+
+
+def _layout(x: str, y: str, dark: bool, decades: float = 9.0) -> dict[str, Any]:
     colours = palette(dark)
     axis = {
         "type": "log", "gridcolor": colours.grid, "linecolor": colours.faint, "zeroline": False, "showline": True,
         "ticks": "outside", "tickcolor": colours.faint, "exponentformat": "power", "minor": {"ticks": ""},
+        "tickfont": {"size": 12, "color": colours.text},
     }  # fmt: skip
     return {
-        "xaxis": {**axis, "title": {"text": f"{x} (log)"}, "dtick": 1},
-        "yaxis": {**axis, "title": {"text": f"{y} (log)"}},
+        "xaxis": {**axis, "title": {"text": f"{x} (log)", "font": {"size": 13}}, "dtick": 1},
+        "yaxis": {
+            **axis,
+            "title": {"text": f"{y} (log)", "font": {"size": 13}},
+            "dtick": "D2" if decades < 2.5 else max(1, round(decades / 6)),
+        },
         "font": {"color": colours.text, "size": 13},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left"},
-        "margin": {"l": 64, "r": 12, "t": 56, "b": 44},
+        "legend": {"orientation": "h", "x": 0, "y": 1.12, "yanchor": "bottom", "xanchor": "left"},
+        "margin": {"l": 64, "r": 12, "t": 64, "b": 44},
         "height": 320,
         "autosize": True,
         "hovermode": "x unified",

@@ -50,7 +50,8 @@ class Panel:
         """The scale in a few characters."""
         if self.array is None:
             return ""
-        return f"±{self.high:.3g}" if self.signed else f"{self.low:.3g} … {self.high:.3g}"
+        text = f"±{self.high:.3g}" if self.signed else f"{self.low:.3g} … {self.high:.3g}"
+        return text.replace("-", "−")
 
     @property
     def description(self) -> str:

@@ -11,7 +11,6 @@ from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.figures.curves import column, first
 
-
 #: errors below so many eps are rounding, and their ups and downs say nothing
 ROUNDING = 1000
 

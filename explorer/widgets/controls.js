@@ -287,6 +287,20 @@ function render({ model, el }) {
   const themed = new MutationObserver(() => tell({ dark: looksDark() }));
   themed.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
 
+  // The chart has to be told how wide its place is.
+  let width = 0;
+  let finding = 0;
+  const measured = new ResizeObserver(([entry]) => {
+    const now = Math.floor(entry.target.firstElementChild?.getBoundingClientRect().width || 0);
+    if (now && now !== width) tell({ width: (width = now) });
+  });
+  const find = () => {
+    const place = el.closest(".explorer")?.querySelector(".ex-explained");
+    if (place) measured.observe(place);
+    else finding = setTimeout(find, 100); // the parts of a page arrive one by one
+  };
+  find();
+
   // Plain keys belong to the control that has the focus, not to the notebook's shortcuts; Ctrl and ⌘ stay the page's.
   const guard = (event) => {
     const root = el.closest(".explorer") || el;
@@ -304,6 +318,8 @@ function render({ model, el }) {
     model.off("change:seq", draw);
     model.off("change:options", refill);
     themed.disconnect();
+    measured.disconnect();
+    clearTimeout(finding);
     window.removeEventListener("keydown", guard, true);
   };
 }

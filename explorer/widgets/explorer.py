@@ -19,8 +19,9 @@ from explorer.engine.job import Job
 from explorer.engine.problem import Problem
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
+from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level, spectrum
-from explorer.figures.panels import Panel, after, before
+from explorer.figures.panels import Panel, after
 from explorer.figures.pictures import png, summary
 from explorer.figures.words import Note, explain
 from explorer.widgets import choices, knobs
@@ -42,7 +43,11 @@ from explorer.widgets.panels import (
 )
 
 #: where the widget begins: the discrepancy principle picks an iterate, and the run goes on past it
-START: Mapping[str, Any] = {"rule": "discrepancy", "record": {"keep_going": True}}
+START: Mapping[str, Any] = {
+    "noise": {"name": "gaussian", "params": {"level": 0.05}},
+    "rule": "discrepancy",
+    "record": {"keep_going": True},
+}
 #: seconds that a cell waits for the first result, so that its picture is saved with the notebook: while a person
 #: looks on, and where nobody does
 PATIENCE, PATIENCE_ALONE = 0.5, 60.0
@@ -93,6 +98,8 @@ class Explorer(ipywidgets.VBox):
         self._misfit: SpecError | None = None
         self._report: Any = None
         self._dark = self._opened = False
+        self._width = 640
+        self._step = 0
         self._looking, self._asking, self._analysing = (Latest(f"explorer-{n}") for n in ("look", "ask", "analyse"))
         self._make_parts()
         super().__init__(self._arranged())
@@ -121,6 +128,8 @@ class Explorer(ipywidgets.VBox):
         self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
         self._notes = text("", "ex-notes")
         self._code, self._about = Code(), ipywidgets.HTMLMath()
+        for panel in (self._code, self._about):
+            panel.add_class("ex-hidden")
 
     def _arranged(self) -> list[Any]:
         def row(cls: str, *parts: Any) -> Any:
@@ -128,7 +137,7 @@ class Explorer(ipywidgets.VBox):
             box.add_class(cls)
             return box
 
-        self._explained = row("ex-explained", text("", "ex-chart"), self._notes)
+        self._explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self._notes)
         main = row(
             "ex-main",
             row("ex-bar", *self._buttons.values(), self._progress),
@@ -215,6 +224,10 @@ class Explorer(ipywidgets.VBox):
         """Answer one message of the form; it is answered even if something is wrong with it."""
         with self._lock, self._controls.hold_sync():
             self._controls.seq = int(content.get("seq", 0))
+            if "width" in content:
+                self._width = max(240, int(content["width"]))
+                if self._chart is not None:
+                    self._chart.fit(self._width)
             if "dark" in content:
                 self._dark = bool(content["dark"])
                 self._draw_chart()
@@ -340,9 +353,7 @@ class Explorer(ipywidgets.VBox):
                 self._scrubber.groups = []
                 self._notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
                 self._refresh()
-            system = int(s.history["system"][-1]) if "system" in s.history else None
-            shown = after(job.problem, s.x, f"step {s.step}", system)
-            self._show_pictures(*shown)
+            self._show_pictures(*after(job.problem, s.x, f"step {s.step}", _system(s.history, s.step)))
             if self._chart is not None and self._tabs.selected == 0:
                 self._chart.grow(measures(s.history, job.problem), noise_level(job.problem), self._dark)
             left = "" if s.left != s.left else f", left {s.left:.1f} s"
@@ -358,9 +369,13 @@ class Explorer(ipywidgets.VBox):
             if job.error is not None:
                 self._failed(job.error)
                 return
-            self.result = job.result(0)
-            self._misfit = None
-            self._show_result(self.result)
+            before = self.result
+            self.result, self._misfit = job.result(0), None
+            try:
+                self._show_result(self.result)
+            except Exception as error:
+                self.result = before
+                self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
         """Say what went wrong; the last good result stays on the screen."""
@@ -380,6 +395,7 @@ class Explorer(ipywidgets.VBox):
         steps = self._iterates(run)
         picked = marks(run)
         at = picked.get("rule", picked.get("stop", max(steps, default=0)))
+        self._step = at
         self._show_iterate(run, at)
         facts = " · ".join(f"{name} {step}" for name, step in picked.items())
         self._scrubber.groups = (
@@ -402,11 +418,8 @@ class Explorer(ipywidgets.VBox):
     def _show_iterate(self, run: Run, step: int) -> None:
         x = self._iterates(run).get(step, run.x)
         name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
-        system = None
-        if "system" in run.history and step:
-            system = int(run.history["system"][step - 1])
         direct = len(run.history.get("seconds", ())) < 2
-        self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", system))
+        self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", _system(run.history, step)))
 
     def _scrub(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
         """Show another of the iterates that were kept; nothing is solved for it."""
@@ -421,14 +434,16 @@ class Explorer(ipywidgets.VBox):
                 wanted = row["value"]
             step = min(row["rests"], key=lambda rest: abs(rest - wanted))
             self._scrubber.groups = [{"title": "", "rows": [{**row, "value": step, "text": f"{step}"}]}]
+            self._step = step
             self._show_iterate(self.result, step)
+            self._draw_chart()
 
     # --- drawing ---
 
     def _show_problem(self, problem: Problem) -> None:
         if problem is not self._problem:
             self._problem, self._report = problem, None
-        self._show_pictures(*before(problem))
+        self._show_pictures(*panels.before(problem))
         if self._tabs.selected == 1:
             self._analyse()
 
@@ -440,9 +455,9 @@ class Explorer(ipywidgets.VBox):
         """Show the panel of the selected tab."""
         with self._lock:
             chosen = _TITLES[self._tabs.selected]
-            self._explained.layout.display = None if chosen in ("Convergence", "Spectrum") else "none"
-            self._code.layout.display = None if chosen == "Code" else "none"
-            self._about.layout.display = None if chosen == "About" else "none"
+            shown = {"Code": self._code, "About": self._about}.get(chosen, self._explained)
+            for panel in (self._explained, self._code, self._about):
+                (panel.remove_class if panel is shown else panel.add_class)("ex-hidden")
             self._write()
             self._draw_chart()
 
@@ -451,7 +466,7 @@ class Explorer(ipywidgets.VBox):
             self._analyse()
         elif self._tabs.selected == 0 and self.result is not None and self._shown == self.result.spec:
             if self._chart is not None:
-                self._chart.show(convergence(self.result, self._dark))
+                self._chart.show(convergence(self.result, self._dark, self._step))
             self._notes.value = notes_html(explain(self.result))
 
     def _analyse(self) -> None:
@@ -523,14 +538,16 @@ class Explorer(ipywidgets.VBox):
                 self.run()
 
     def _make_chart(self) -> None:
-        """Make the chart for a page that has opened, and what the lists will need."""
-        if self._chart is None:
-            chart = Chart()
-            with self._lock:
-                self._chart = chart
-                self._explained.children = (chart.widget, self._notes)
-                self._draw_chart()
-            choices.refusal(self._spec)  # the first judgement loads much
+        """Make the chart for a page that has opened, and load what its lists will need."""
+        chart = Chart(self._width)
+        with self._lock:
+            if self._chart is not None:
+                self._chart.widget.close()
+            self._chart = chart
+            chart.fit(self._width)
+            self._draw_chart()
+            self._explained.children = (chart.widget, self._notes)
+        choices.refusal(self._spec)  # the first judgement loads much
 
     def __repr__(self) -> str:
         names = [choice.name for choice in (self._spec.problem, self._spec.operator, self._spec.solver) if choice]
@@ -559,6 +576,11 @@ def _begin(spec: Any, chosen: Mapping[str, Any]) -> RunSpec:
     except SpecError:
         return choices.fit(wanted, set(chosen)) or wanted
     return wanted
+
+
+def _system(history: Mapping[str, Any], step: int) -> int | None:
+    """Return the system that a step solved, where there is a sequence of them."""
+    return int(history["system"][step - 1]) if "system" in history and step else None
 
 
 def _scrubber_row(steps: list[int], at: int, facts: str) -> dict[str, Any]:

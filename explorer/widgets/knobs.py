@@ -33,15 +33,16 @@ _GROUPS = (
     ("Method", ("prior", "precond", "solver", "rule", "stop", "record.keep_going")),
     ("Computation", ("device", "dtype")),
 )
+#: short label under its group's title, and the name that says it alone
 _LABELS = {
-    "problem": "Truth",
-    "operator": "Forward model",
-    "noise": "Noise model",
-    "prior": "Prior",
-    "precond": "Preconditioner",
-    "solver": "Solver",
-    "rule": "Rule",
-    "stop": "Stop",
+    "problem": ("Truth", "Truth"),
+    "operator": ("Model", "Forward model"),
+    "noise": ("Model", "Noise model"),
+    "prior": ("Prior", "Prior"),
+    "precond": ("Preconditioner", "Preconditioner"),
+    "solver": ("Solver", "Solver"),
+    "rule": ("Rule", "Rule"),
+    "stop": ("Stop", "Stop"),
 }
 
 
@@ -54,7 +55,7 @@ def _plain_knobs() -> dict[str, Knob]:
     return {
         "seed": Knob("seed", "int", 0, 0, 2**63 - 1, help="another seed draws other noise; the same one the same"),
         "record.keep_going": Knob(
-            "go on past the stop", "bool", False, help="continue to the budget, so that semi-convergence shows"
+            "keep going", "bool", False, help="go on past the stop up to the budget, so that semi-convergence shows"
         ),
         "device": Knob("device", "choice", "cpu", choices=tuple(devices), help="where it is computed"),
         "dtype": Knob("precision", "choice", "float32", choices=dtypes, help="the numbers it is computed with"),
@@ -81,7 +82,7 @@ def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) 
             if field in plain:
                 rows.append(_row(plain[field], field, value_at(spec, field), "", 0))
             else:
-                rows += _part(field, RunSpec.kinds[field], _LABELS[field], getattr(spec, field), "", 0)
+                rows += _part(field, RunSpec.kinds[field], *_LABELS[field], getattr(spec, field), 0)
         for row in rows:
             row["error"] = refused.get(row["id"], "")
             if row["id"] in typed:
@@ -95,14 +96,13 @@ def title_of(spec: RunSpec, field: str) -> str:
     """Return the name and the title of what is chosen in a field."""
     choice = getattr(spec, field)
     title = SHELVES[RunSpec.kinds[field]][choice.name].title if choice is not None else "none"
-    return f"{_LABELS[field].lower()} to {title}"
+    return f"{_LABELS[field][1].lower()} to {title}"
 
 
-def _part(path: str, kind: str, label: str, choice: Any, where: str, depth: int) -> list[Row]:
+def _part(path: str, kind: str, label: str, name: str, choice: Any, depth: int) -> list[Row]:
     """Return the row that chooses a component, and the rows of its knobs."""
     chosen = choice.as_dict() if isinstance(choice, Choice) else choice
     component = None if chosen is None else SHELVES[kind][chosen["name"]]
-    name = f"{where}, {label.lower()}" if where else label
     row = {
         "id": path, "type": "component", "label": label, "name": name, "depth": depth, "kind": kind,
         "value": component.name if component else "", "text": component.title if component else "None",
@@ -116,7 +116,7 @@ def _knobs(component: Component, path: str, params: Mapping[str, Any], where: st
     for knob in component.knobs.values():
         at, value = f"{path}.params.{knob.name}", params.get(knob.name)
         if knob.type == "part":
-            yield from _part(at, knob.kind, label(knob), value, where, depth + 1)
+            yield from _part(at, knob.kind, label(knob), f"{where}, {label(knob).lower()}", value, depth + 1)
         else:
             yield _row(knob, at, value, where, depth + 1)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -65,42 +67,79 @@ class Code(anywidget.AnyWidget):
 class Chart:
     """The one plotly figure of an Explorer; it is heavy to make and cheap to change.
 
+    It begins empty and is filled when the page has drawn it: what is sent before that can be lost.
+
+    Parameters
+    ----------
+    width : int
+        Width of its place on the page, in pixels.
+
     Attributes
     ----------
     widget : plotly.graph_objects.FigureWidget
     """
 
-    def __init__(self) -> None:
-        empty = [go.Scatter(x=[], y=[], visible=False) for _ in range(CURVES)]
-        self.widget = go.FigureWidget(data=empty)
-        self.widget._config = {"displayModeBar": False, "responsive": True}
-        self._names: list[str] = []
+    def __init__(self, width: int) -> None:
+        self._lock = threading.RLock()
+        self._figure, self._width = go.Figure(), width
+        self.widget = go.FigureWidget()
+        self.widget._config = {"displayModeBar": False}
+        self.widget.observe(self._arrived, "_js2py_traceDeltas")
 
     def show(self, figure: go.Figure) -> None:
         """Show another figure of at most four curves, in one message."""
-        wanted = figure.to_plotly_json()
-        with self.widget.batch_update():
-            for trace, new in zip(self.widget.data, [*wanted["data"], *[None] * CURVES], strict=False):
-                new = dict(new or {"x": [], "y": [], "visible": False})
-                new.pop("type", None)
-                trace.update({"visible": True, "line": {}, "marker": {}, "mode": "lines", **new})
-            layout = wanted["layout"]
-            layout.pop("template", None)
-            self.widget.layout.update({"shapes": [], "annotations": [], **layout})
-        self._names = [trace.get("name", "") for trace in wanted["data"]]
+        with self._lock:
+            self._figure = figure
+            if not self.widget.data:
+                return  # not on the page yet
+            with self.widget.batch_update():
+                for trace, new in zip(self.widget.data, _traces(figure), strict=True):
+                    new.pop("type")
+                    trace.update(new)
+                self.widget.layout.update(_layout(figure) | {"width": self._width})
 
     def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
         """Show curves of a run under way; only their points are sent if the same curves are there already."""
-        names = [curve.name for curve in curves]
-        if self._names[: len(names)] != names or self.widget.layout.shapes:
-            self.show(curve_figure(list(curves), noise, {}, dark))
-            return
-        with self.widget.batch_update():
-            for trace, curve in zip(self.widget.data, curves, strict=False):
-                trace.x, trace.y = curve.x, curve.y
-            if len(self._names) > len(names) and noise is not None and curves:
-                trace = self.widget.data[len(names)]
-                trace.x, trace.y = curves[0].x[[0, -1]], [noise, noise]
+        new = curve_figure(list(curves), noise, {}, dark)
+        with self._lock:
+            if [t.name for t in new.data] != [t.name for t in self._figure.data] or self._figure.layout.shapes:
+                self.show(new)
+                return
+            self._figure = new
+            with self.widget.batch_update():
+                for trace, points in zip(self.widget.data, new.data, strict=False):
+                    trace.x, trace.y = points.x, points.y
+
+    def fit(self, width: int) -> None:
+        """Fill a place of another width."""
+        with self._lock:
+            self._width = width
+            if self.widget.data:
+                self.widget.layout.width = width
+
+    def _arrived(self, change: Mapping[str, Any]) -> None:
+        """Fill the figure when the page has drawn it for the first time."""
+        with self._lock:
+            if change["new"] and not self.widget.data:
+                self.widget.add_traces(_traces(self._figure))
+                self.widget.layout.update(_layout(self._figure) | {"width": self._width})
+
+
+def _traces(figure: go.Figure) -> list[dict[str, Any]]:
+    """Return as many traces as a chart has, each with all that may differ, so that nothing of an older one is left."""
+    made: list[dict[str, Any]] = []
+    for trace in [*figure.to_plotly_json()["data"], *[{}] * CURVES][:CURVES]:
+        line = {"color": "#000", "dash": "solid", "width": 1, **trace.get("line", {})}
+        marker = {"color": line["color"], "symbol": "circle", "size": 6, **trace.get("marker", {})}
+        blank = {"type": "scatter", "x": [], "y": [], "name": "", "mode": "lines", "visible": bool(trace)}
+        made.append({**blank, **trace, "line": line, "marker": marker})
+    return made
+
+
+def _layout(figure: go.Figure) -> dict[str, Any]:
+    layout = dict(figure.to_plotly_json()["layout"])
+    layout.pop("template", None)
+    return {"shapes": [], "annotations": [], "font": {"color": "#000"}, **layout, "template": "none"}
 
 
 def text(value: str = "", *classes: str) -> ipywidgets.HTML:
@@ -139,7 +178,7 @@ def message_html(said: str, kind: str) -> str:
 
 def costs(spent: Any) -> str:
     """Return named costs in words: ``280 A, 280 Aᴴ``."""
-    return ", ".join(f"{times:,} {name}" for name, times in spent.items())
+    return ", ".join(f"{spent[name]:,} {name}" for name in sorted(spent))
 
 
 # --- code ---------------------------------------------------------------------------------------------------------
@@ -196,7 +235,7 @@ def about_html(spec: RunSpec) -> str:
 def _about(component: Component) -> str:
     escape = html.escape
     lines = [f"<h4>{escape(component.title)} <small>{escape(component.kind)}</small></h4>"]
-    lines.append(f"<p>{escape(component.summary)}</p>")
+    lines.append(f"<p>{re.sub('``(.+?)``', '<code>\\1</code>', escape(component.summary))}</p>")
     if component.equation:
         lines.append(f"<p>$${escape(component.equation, quote=False)}$$</p>")
     if component.traits.get("per_step"):
