@@ -235,7 +235,8 @@ def about_html(spec: RunSpec) -> str:
 def _about(component: Component) -> str:
     escape = html.escape
     lines = [f"<h4>{escape(component.title)} <small>{escape(component.kind)}</small></h4>"]
-    lines.append(f"<p>{re.sub('``(.+?)``', '<code>\\1</code>', escape(component.summary))}</p>")
+    summary = re.sub("``(.+?)``", r"<code>\1</code>", escape(component.summary))
+    lines.append(f"<p>{summary}</p>")
     if component.equation:
         lines.append(f"<p>$${escape(component.equation, quote=False)}$$</p>")
     if component.traits.get("per_step"):
