@@ -60,6 +60,11 @@ class Space:
         object.__setattr__(self, "device", _exact(self.device))
 
     @property
+    def title(self) -> str:
+        """Name for sentences."""
+        return f"the space {self}"
+
+    @property
     def ndim(self) -> int:
         """Number of trailing dimensions."""
         return len(self.shape)
@@ -152,6 +157,11 @@ class ProductSpace:
     says = "a product of spaces"
 
     spaces: tuple[Space, ...]
+
+    @property
+    def title(self) -> str:
+        """Name for sentences."""
+        return f"the product of spaces {self}"
 
     @property
     def size(self) -> int:
