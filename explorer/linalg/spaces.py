@@ -140,6 +140,11 @@ class Space:
         """Return the space on another device or in another precision; a real dtype keeps complex spaces complex."""
         return replace(self, device=torch.device(device or self.device), dtype=matching_dtype(self.dtype, dtype))
 
+    @property
+    def title(self) -> str:
+        """Name for sentences."""
+        return str(self)
+
     def __str__(self) -> str:
         return f"{'ℂ' if self.is_complex else 'ℝ'}^({'×'.join(map(str, self.shape)) or '1'})"
 
@@ -232,6 +237,11 @@ class ProductSpace:
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> ProductSpace:
         """Return the space on another device or in another precision."""
         return ProductSpace(tuple(s.to(device, dtype) for s in self.spaces))
+
+    @property
+    def title(self) -> str:
+        """Name for sentences."""
+        return str(self)
 
     def __str__(self) -> str:
         return " × ".join(map(str, self.spaces))
