@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+import textwrap
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ def pictures(run: Run) -> Any:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
-    _draw_panels(figure, run)
+    figure = Figure(figsize=(10, 2.9))
+    _draw_panels(figure.subplots(1, 4, gridspec_kw=_margins(bottom=0.14, top=0.9)), run)
     return figure
 
 
@@ -45,30 +46,35 @@ def summary(run: Run) -> Any:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 6.2), layout="constrained")
-    above, below = cast(Any, figure.subfigures(2, 1, height_ratios=(1.15, 1)))
-    _draw_panels(above, run)
-    _draw_curves(below.subplots(), run)
-    notes = explain(run)
-    if notes:
-        figure.supxlabel(f"{notes[0].title}. {notes[0].text}", fontsize=10, wrap=True)
+    figure = Figure(figsize=(10, 6.2))
+    _draw_panels(figure.subplots(1, 4, gridspec_kw=_margins(bottom=0.58, top=0.95)), run)
+    curves = figure.add_gridspec(1, 1, left=0.07, right=0.985, bottom=0.16, top=0.5)
+    _draw_curves(figure.add_subplot(curves[0]), run)
+    if notes := explain(run):
+        said = textwrap.fill(f"{notes[0].title}. {notes[0].text}", 130)
+        figure.text(0.07, 0.02, said, fontsize=10, va="bottom")
     return figure
+
+
+def _margins(**edges: float) -> dict[str, float]:
+    """Return the place of four panels in a row; fixed, as a layout found by trial costs more than the drawing."""
+    return {"left": 0.04, "right": 0.985, "wspace": 0.2, **edges}
 
 
 def png(figure: Any, dpi: int = 90) -> bytes:
     """Return a matplotlib figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    FigureCanvasAgg(figure)
+    figure.dpi = dpi
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
+    FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()
 
 
-def _draw_panels(figure: Any, run: Run) -> None:
+def _draw_panels(row: Any, run: Run) -> None:
     label = f"step {marks(run)['rule']}" if "rule" in marks(run) else ""
     panels = (*before(run.problem), *after(run.problem, run.x, label))
-    for axes, panel in zip(figure.subplots(1, 4), panels, strict=True):
+    for axes, panel in zip(row, panels, strict=True):
         _draw_panel(axes, panel)
 
 
@@ -105,7 +111,13 @@ def _draw_curves(axes: Any, run: Run) -> None:
         axes.axvline(step, color=LIGHT.best if name == "best" else LIGHT.rule, linestyle="-.", linewidth=1)
         axes.annotate(f" {name} {step}", (step, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9)
     if any(np.any(curve.y > 0) for curve in curves):
+        from matplotlib.ticker import LogLocator, NullLocator
+
         axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
         axes.legend(fontsize=9, frameon=False)
     axes.set_xlabel("step (log)", fontsize=9)
     axes.set_ylabel("relative norm (log)", fontsize=9)

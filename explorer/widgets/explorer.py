@@ -547,7 +547,7 @@ class Explorer(ipywidgets.VBox):
             chart.fit(self._width)
             self._draw_chart()
             self._explained.children = (chart.widget, self._notes)
-        choices.refusal(self._spec)  # the first judgement loads much
+        self._offer("solver", "solver")  # the first judgement loads much
 
     def __repr__(self) -> str:
         names = [choice.name for choice in (self._spec.problem, self._spec.operator, self._spec.solver) if choice]

@@ -81,8 +81,9 @@ class Chart:
 
     def __init__(self, width: int) -> None:
         self._lock = threading.RLock()
-        self._figure, self._width = go.Figure(), width
-        self.widget = go.FigureWidget()
+        bare = {"template": "none"}  # the default template is a heavy thing of its own
+        self._figure, self._width = go.Figure(layout=bare), width
+        self.widget = go.FigureWidget(layout=bare)
         self.widget._config = {"displayModeBar": False}
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
 
