@@ -30,7 +30,7 @@ def pdhg(
     prior: Annotated[Prior, SPLITS],
     x0: Tensor | None = None,
     *,
-    balance: Annotated[float, Log(1e-3, 1e3, help="primal step over dual step; 1 suits data that are not small")] = 1.0,
+    balance: Annotated[float, Log(1e-3, 1e3, help="primal step in units of 1/‖A‖; the dual ones shrink with it")] = 1.0,
 ) -> Iterator[Step]:
     """Primal–dual steps with both A and K on the dual side, so that only products and cheap proximal maps are needed.
 

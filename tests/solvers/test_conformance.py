@@ -44,6 +44,8 @@ PRIORS: dict[str, dict[str, Any]] = {
     "l1": {"weight": 0.3},
     "box": {"lower": -0.3, "upper": 0.5},
 }
+#: of these, the ones whose reference is for one real unknown
+REAL = ("l1", "box")
 CONDITION, ROWS, COLUMNS = 2.0, 16, 12
 #: allowed error of an answer in units of eps
 TOLERANCE = 10 * CONDITION**2
@@ -201,11 +203,12 @@ def test_every_solver_has_a_check():
             assert any(name in file.read_text(encoding="utf-8") for file in files), f"{name} is not in {files}"
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=["float64", "complex128"])
-@every_subject
+@pytest.mark.parametrize(
+    ("subject", "dtype"),
+    [(s, torch.float64) for s in SUBJECTS] + [(s, torch.complex128) for s in SUBJECTS if s.prior not in REAL],
+    ids=str,
+)
 def test_the_answer_is_the_oracles(subject, dtype):
-    if dtype.is_complex and subject.prior in ("box", "l1"):
-        pytest.skip("the reference is for real unknowns")
     A = subject.operator(dtype)
     y = data(A, 5)
     expected = oracle(subject, A.to_dense(), y)
@@ -221,19 +224,18 @@ def test_single_precision_from_any_start_keeps_the_answer_long_past_convergence(
     support.assert_close(last.x, expected, TOLERANCE)
 
 
-@every_subject
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.prior not in REAL], ids=repr)
 def test_blocks_are_solved_as_one_unknown(subject):
     A = subject.operator()
-    if (diagonal := BlockDiagonal(A, 0.9 * A)) and subject.need("A").lacks(diagonal) is not None:
+    diagonal, stack = BlockDiagonal(A, 0.9 * A), Stack(A, 0.9 * A)
+    if subject.need("A").lacks(diagonal) is not None:
         assert subject.direct, f"{subject} refuses blocks"
         return
-    if subject.prior in ("l1", "box"):
-        pytest.skip("the prior is for single spaces")
     y1, y2 = data(A, 3), data(A, 3, seed=8)
     last = subject.run(subject.offers(diagonal, Blocks((y1, y2))), STEPS)
     expected = Blocks((oracle(subject, A.to_dense(), y1), oracle(subject, 0.9 * A.to_dense(), y2)))
     support.assert_close(last.x, expected, TOLERANCE)
-    if subject.need("A").lacks(stack := Stack(A, 0.9 * A)) is None:
+    if subject.need("A").lacks(stack) is None:
         last = subject.run(subject.offers(stack, Blocks((y1, y2))), STEPS)
         joint = oracle(subject, torch.cat([A.to_dense(), 0.9 * A.to_dense()]), torch.cat([y1, y2], -1))
         support.assert_close(last.x, joint, TOLERANCE)
