@@ -60,11 +60,6 @@ class Space:
         object.__setattr__(self, "device", _exact(self.device))
 
     @property
-    def title(self) -> str:
-        """Name for sentences."""
-        return f"the space {self}"
-
-    @property
     def ndim(self) -> int:
         """Number of trailing dimensions."""
         return len(self.shape)
@@ -162,11 +157,6 @@ class ProductSpace:
     says = "a product of spaces"
 
     spaces: tuple[Space, ...]
-
-    @property
-    def title(self) -> str:
-        """Name for sentences."""
-        return f"the product of spaces {self}"
 
     @property
     def size(self) -> int:
