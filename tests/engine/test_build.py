@@ -246,7 +246,7 @@ def test_an_absent_device_is_refused():
 
 
 def test_a_component_that_does_not_fit_says_what_it_needs():
-    with pytest.raises(SpecError, match="Gaussian blur needs a space of tensors, and the product of spaces "):
+    with pytest.raises(SpecError, match="Gaussian blur needs a space of tensors, and ℝ"):
         build(RunSpec(problem="gains_and_signal", operator="gaussian_blur"))
 
 
