@@ -35,13 +35,13 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
     r = clone(y) if x0 is None else y - A(x)
     p = clone(r)
     gamma = length2 = X.norm2(r)
-    data2, norm = X.norm2(y), torch.zeros_like(gamma)
+    data2, shortest = X.norm2(y), torch.full_like(gamma, torch.inf)  # the shortest step estimates 1/‖A‖
     k = 0
     while True:
         q = A(p)
         curvature = X.inner(p, q).real
-        norm = torch.maximum(norm, safe_divide(curvature, length2))
-        alpha = gamma / torch.where(curvature > X.eps * norm * length2, curvature, torch.inf)
+        alpha = gamma / torch.where(curvature * shortest > X.eps * length2, curvature, torch.inf)
+        shortest = torch.minimum(shortest, alpha)
         axpy_(x, alpha, p)
         axpy_(r, -alpha, q)
         residual2 = X.norm2(r)
@@ -82,13 +82,13 @@ def preconditioned_cg(
     r = clone(y) if x0 is None else y - A(x)
     p = clone(precond(r))
     gamma = length2 = X.inner(r, p).real
-    data2, norm = X.norm2(y), torch.zeros_like(gamma)
+    data2, shortest = X.norm2(y), torch.full_like(gamma, torch.inf)
     k = 0
     while True:
         q = A(p)
         curvature = X.inner(p, q).real
-        norm = torch.maximum(norm, safe_divide(curvature, length2))
-        alpha = gamma / torch.where(curvature > X.eps * norm * length2, curvature, torch.inf)
+        alpha = gamma / torch.where(curvature * shortest > X.eps * length2, curvature, torch.inf)
+        shortest = torch.minimum(shortest, alpha)
         axpy_(x, alpha, p)
         axpy_(r, -alpha, q)
         z = precond(r)
