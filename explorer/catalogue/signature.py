@@ -29,6 +29,7 @@ NAMES: Mapping[str, str] = {
     "rng": "the component's own random stream",
     "systems": "a sequence of linear systems",
     "progress": "how far a run has come, for stop rules",
+    "probe": "random signs in the data space, offered where a rule asks an iterative solver for degrees of freedom",
     "residual": "norm of the residual, one value a candidate",
     "dof": "effective degrees of freedom, one value a candidate",
     "solution_norm": "norm of the solution, one value a candidate",
