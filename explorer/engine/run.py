@@ -24,7 +24,7 @@ from explorer.engine.reasons import Reason, reasons
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop, largest_step, used
 from explorer.linalg import Rng, clone
-from explorer.rules.select import select_parameter
+from explorer.rules.select import random_signs, select_parameter
 from explorer.solvers.steps import Solution
 
 
@@ -142,6 +142,10 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     refuse_rule(spec, offers)
     refuse_stop(spec, offers)
     direct = gives(component) is Solution
+    if chosen is not None and not direct and "dof" in [n.name for n in rule.needs] and problem.y is not None:
+        assert problem.codomain is not None
+        signs = random_signs(problem.codomain, Rng(spec.seed, "rule/probe", spec.draws))
+        offers["probe"] = problem.codomain.expand(signs, problem.batch)
     stop = spec.stop.as_dict()
 
     def start() -> Any:

@@ -41,7 +41,7 @@ def discrepancy(
 def gcv(residual: Tensor, dof: Tensor, data_size: int) -> Tensor:
     """Take the candidate of least predicted error, without knowing the noise level.
 
-    For Krylov methods the effective degrees of freedom are taken as the number of steps, an approximation.
+    Direct methods know their effective degrees of freedom; CGLS and LSQR estimate them by a random probe.
     """
     free = data_size - dof
     return torch.where(torch.as_tensor(free > 0), residual**2 / free**2, torch.inf)

@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.catalogue import Log, Part, solver
 from explorer.linalg import axpy, axpy_, clone, safe_divide, xpay_
 from explorer.operators.base import Identity, LinearOperator
+from explorer.solvers.freedom import Influence
 from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
 
@@ -28,6 +29,7 @@ def cgls(
     A: LinearOperator,
     y: Tensor,
     x0: Tensor | None = None,
+    probe: Tensor | None = None,
     *,
     damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
@@ -36,6 +38,7 @@ def cgls(
     Iterates minimise the objective over growing Krylov spaces; on ill-posed problems the number of steps regularises.
     The step length is the exact line search ⟨p, s⟩ / ‖Ap‖², which equals the textbook's ‖s‖² / ‖Ap‖² but for rounding:
     with the latter, a gradient s that rounding keeps from falling makes the directions p grow without bound.
+    `dof` is the number of steps, or with a `probe` an estimate of the effective degrees of freedom at twice the cost.
     """
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
@@ -44,6 +47,7 @@ def cgls(
     p = clone(s)
     gamma = slope = X.norm2(s)
     data2, norm2 = Y.norm2(y), torch.zeros_like(gamma)
+    influence = None if probe is None else Influence(A, probe, damping)
     k = 0
     while True:
         q = A(p)
@@ -62,7 +66,8 @@ def cgls(
         xpay_(p, beta, s)
         slope = torch.where(frozen, 0, X.inner(p, s).real)
         k += 1
-        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+        dof = float(k) if influence is None else influence.follow(alpha, beta)
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=dof)
 
 
 @solver(

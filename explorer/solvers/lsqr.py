@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.catalogue import Log, solver
 from explorer.linalg import axpy_, clone, safe_divide, scale_, xpay_
 from explorer.operators.base import AnySpace, LinearOperator
+from explorer.solvers.freedom import Influence
 from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
 
@@ -28,6 +29,7 @@ def lsqr(
     A: LinearOperator,
     y: Tensor,
     x0: Tensor | None = None,
+    probe: Tensor | None = None,
     *,
     damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
@@ -36,6 +38,7 @@ def lsqr(
     In exact arithmetic the iterates of CGLS, more accurate where A is ill-conditioned. `alpha` and `beta` of step k are
     column k of the lower bidiagonal matrix B; its singular values approximate those of A. As in the paper, damping
     penalises the distance from `x0`, which is 0 unless given. The residual comes from recurrences, not from a product.
+    `dof` is the number of steps, or with a `probe` an estimate of the effective degrees of freedom at twice the cost.
     """
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
@@ -48,6 +51,7 @@ def lsqr(
     data2, norm2, psi2 = Y.norm2(y), torch.zeros_like(beta), torch.zeros_like(beta)
     active, all2 = torch.ones_like(beta, dtype=torch.bool), beta**2  # ‖r‖² + λ‖x − x0‖²
     damped = isinstance(damping, Tensor) or damping > 0
+    influence, gradient = None if probe is None else Influence(A, probe, damping), alpha * beta
     k = 0
     while True:
         # bidiagonalization: β u = A v − α u, α v = Aᴴ u − β v
@@ -66,17 +70,19 @@ def lsqr(
         c, s = safe_divide(rho_hat, rho), safe_divide(beta, rho)
         theta, rho_bar = s * alpha, -c * alpha
         phi, phi_bar = c * phi_hat, s * phi_hat
-        axpy_(x, torch.where(active, safe_divide(phi, rho), 0), w)
+        length = torch.where(active, safe_divide(phi, rho), 0)
+        axpy_(x, length, w)
         xpay_(w, -safe_divide(theta, rho), v)
         # norms by recurrence; a sample that has reached rounding keeps its x
-        gradient = (phi_bar * c).abs() * alpha
+        gradient, before = (phi_bar * c).abs() * alpha, gradient
         all2 = torch.where(active, phi_bar**2 + psi2, all2)
         active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
         residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
         k += 1
-        yield Step(
-            x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta, dof=float(k)
-        )
+        dof: float | Tensor = float(k)
+        if influence is not None:  # the step lengths of conjugate gradients, in terms of these rotations
+            dof = influence.follow(safe_divide(length.abs(), before), safe_divide(gradient, before) ** 2)
+        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta, dof=dof)
 
 
 def _normalize_(u: Any, space: AnySpace) -> Tensor:
