@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from explorer.catalogue import SpecError
 from explorer.linalg import Blocks, ProductSpace, Rng, Space, convert
@@ -117,8 +118,16 @@ class _Apply(torch.autograd.Function):
         return (tuple(y), (0,) * len(y)) if isinstance(y, Blocks) else (y, 0)
 
 
+def _differentiating() -> bool:
+    """Say whether a derivative may be taken; if not, a plain call spares what may cost as much as the operator."""
+    inside = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return torch.is_grad_enabled() or inside
+
+
 def _apply(operator: LinearOperator, adjoint: bool, x: Any) -> Any:
     count_call(operator, "ᴴ" if adjoint else "", operator.counts_as)
+    if not _differentiating():
+        return operator._adjoint(x) if adjoint else operator._forward(x)
     single = not isinstance(x, Blocks)
     y = _Apply.apply(operator, adjoint, single, *((x,) if single else x))
     return Blocks(y) if isinstance(y, tuple) else y
