@@ -21,7 +21,10 @@ BASELINES = ROOT / "tests" / "baselines"
 TOLERANCE = {"rtol": 1e-3, "atol": 0.0}
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(p, id=p.stem, marks=pytest.mark.xdist_group(f"notebook {p.stem}")) for p in NOTEBOOKS],
+)
 def executed(request, tmp_path_factory):
     """Return a notebook's name and an executed copy."""
     notebook = request.param
