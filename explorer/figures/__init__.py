@@ -14,9 +14,9 @@ _HOME = {
     "convergence": "curves",
     "explain": "words",
     "images": "page",
-    "pictures": "pictures",
+    "pictures": "paper",
     "spectrum": "curves",
-    "summary": "pictures",
+    "summary": "paper",
 }
 
 __all__ = ["convergence", "explain", "images", "pictures", "spectrum", "summary"]

@@ -108,6 +108,8 @@ def _name(spec: RunSpec, field: str) -> str | None:
 
 
 def sentence(text: str) -> str:
-    """Return text with a capital letter at its beginning and a full stop at its end."""
+    """Return text with a capital letter at its beginning, unless it begins with a name, and a full stop at its end."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text[-1:] in (".", "!", "?", "…", "") else ".")
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return text + ("" if text[-1:] in (".", "!", "?", "…", "") else ".")

@@ -17,12 +17,13 @@ from explorer.engine.build import build
 from explorer.engine.driver import Snapshot
 from explorer.engine.job import Job
 from explorer.engine.problem import Problem
+from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
 from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level, spectrum
 from explorer.figures.panels import Panel, after
-from explorer.figures.pictures import png, summary
+from explorer.figures.paper import png, summary
 from explorer.figures.words import Note, explain
 from explorer.widgets import choices, knobs
 from explorer.widgets.background import Latest
@@ -86,11 +87,13 @@ class Explorer(ipywidgets.VBox):
     True
     """
 
+    _job: Job | None = None  # closing works even if a wrong choice was refused
+
     def __init__(self, spec: Any = None, **choices: Any) -> None:
         self._lock = threading.RLock()
         self._spec = self._first = _begin(spec, choices)
         self.result: Run | None = None
-        self._job: Job | None = None
+        self._cancelled = False
         self._problem: Problem | None = None
         self._shown: RunSpec | None = None
         self._typed: dict[str, str] = {}
@@ -351,7 +354,8 @@ class Explorer(ipywidgets.VBox):
             if self._shown is not job.spec:
                 self._shown = job.spec
                 self._scrubber.groups = []
-                self._notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
+                if self._tabs.selected == 0:
+                    self._notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
                 self._refresh()
             self._show_pictures(*after(job.problem, s.x, f"step {s.step}", _system(s.history, s.step)))
             if self._chart is not None and self._tabs.selected == 0:
@@ -371,6 +375,7 @@ class Explorer(ipywidgets.VBox):
                 return
             before = self.result
             self.result, self._misfit = job.result(0), None
+            self._cancelled = job.progress.state == "cancelled"
             try:
                 self._show_result(self.result)
             except Exception as error:
@@ -401,7 +406,6 @@ class Explorer(ipywidgets.VBox):
         self._scrubber.groups = (
             [] if len(steps) < 2 else [{"title": "", "rows": [_scrubber_row(list(steps), at, facts)]}]
         )
-        self._notes.value = notes_html(explain(run))
         count = len(run.history.get("seconds", ()))
         seconds = float(run.history["seconds"][-1]) if count else 0.0
         said = f"{count:,} {'step' if count == 1 else 'steps'} · {costs(run.costs)} · {seconds:.2f} s"
@@ -467,7 +471,15 @@ class Explorer(ipywidgets.VBox):
         elif self._tabs.selected == 0 and self.result is not None and self._shown == self.result.spec:
             if self._chart is not None:
                 self._chart.show(convergence(self.result, self._dark, self._step))
-            self._notes.value = notes_html(explain(self.result))
+            self._notes.value = notes_html(self._explained_result(self.result))
+
+    def _explained_result(self, run: Run) -> list[Note]:
+        """Return the notes of a result; one that was cancelled after its stop says that as well."""
+        notes = explain(run)
+        if self._cancelled and Reason(first(run.reason)) is not Reason.CANCELLED:
+            steps = len(run.history["seconds"])
+            notes.insert(0, Note("warn", f"Cancelled at step {steps:,}", "What was found by then is kept."))
+        return notes
 
     def _analyse(self) -> None:
         """Show the spectrum of the operator that is on the screen; computed when somebody looks."""

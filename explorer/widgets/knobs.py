@@ -177,7 +177,7 @@ def rests(knob: Knob) -> list[float]:
         low = max(low, 1.0)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(knob.high)) + 1)
     round_numbers = [float(f"{m}e{d}") for d in decades for m in _RESTS]
-    values = {v for v in round_numbers if low <= v <= knob.high} | {float(knob.low), float(knob.high)}
+    values = {v for v in round_numbers if low * (1 - 1e-9) <= v <= knob.high} | {float(knob.low), float(knob.high)}
     values |= {float(default)} if default else set()
     return sorted({round(v) for v in values} if knob.type == "int" else values)
 
@@ -236,13 +236,21 @@ def assign(spec: RunSpec, path: str, value: Any) -> RunSpec:
 
 
 def knob_at(spec: RunSpec, path: str) -> Knob:
-    """Return the knob at a dotted name."""
+    """Return the knob at a dotted name.
+
+    Raises
+    ------
+    KeyError
+        If the specification has no such row.
+    """
     plain = _plain_knobs()
     if path in plain:
         return plain[path]
     if path in RunSpec.kinds:
         return Knob(path, "part", None, kind=RunSpec.kinds[path])
-    owner, _, name = path.rpartition(".params.")
+    owner, found, name = path.rpartition(".params.")
+    if not found:
+        raise KeyError(path)
     kind = knob_at(spec, owner).kind
     chosen = value_at(spec, owner)
     chosen = chosen.name if isinstance(chosen, Choice) else chosen["name"]
