@@ -7,7 +7,7 @@ import pytest
 
 import explorer as ex
 from explorer.figures.curves import convergence
-from explorer.figures.pictures import png, summary
+from explorer.figures.paper import png, summary
 
 SIGNAL = {"name": "blocks", "params": {"size": 32}}
 SPECS = {
