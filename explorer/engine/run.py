@@ -104,6 +104,22 @@ class Run:
 
         return metrics(self.problem, self.x)
 
+    @functools.cached_property
+    def snapshot_metrics(self) -> dict[str, Any]:
+        """The metrics of every snapshot, name to array ``(snapshots, *batch)``, beside their ``step``.
+
+        Empty without a truth, and for a sequence of systems.
+        """
+        from explorer.engine.metrics import metrics
+
+        if "system" in self.history:
+            return {}
+        rows = [metrics(self.problem, picked.x) for picked in self.snapshots]
+        if not rows or not rows[0]:
+            return {}
+        steps = np.array([picked.step for picked in self.snapshots])
+        return {"step": steps, **{name: np.array([row[name] for row in rows]) for name in rows[0]}}
+
     def save(self, folder: Any) -> None:
         """Write the run into a folder: ``spec.json``, ``run.json`` and ``arrays.npz``."""
         from explorer.engine.store import save
@@ -214,7 +230,7 @@ def finish(spec: RunSpec, drive: Drive) -> Run:
         history={name: drive.history[name] for name in drive.history},
         costs=dict(drive.ledger.costs),
         watching=dict(drive.ledger.watching),
-        reason=reasons(drive.codes.cpu().numpy()),
+        reason=reasons(np.asarray(drive.codes.cpu() if isinstance(drive.codes, Tensor) else drive.codes)),
         stopped=stopped,
         best=best,
         snapshots=[Picked(x, k) for x, k in zip(drive.snapshots.iterates, drive.snapshots.steps, strict=True)],
@@ -227,9 +243,7 @@ def finish(spec: RunSpec, drive: Drive) -> Run:
 
 def _picked(pick: Pick) -> Picked | None:
     """Return a pick with its step on the host; None where no sample has one."""
-    if pick.step is None:
-        return None
-    step = pick.step.cpu().numpy()
+    step = pick.step.cpu().numpy() if isinstance(pick.step, Tensor) else np.asarray(pick.step)
     return Picked(pick.x, int(step) if step.ndim == 0 else step) if step.any() else None
 
 

@@ -134,3 +134,21 @@ def test_every_paper_of_the_catalogue_has_an_entry_or_is_a_row():
             keys = entries(bibtex(component))
             assert len(keys) == len(component.papers) - len(rows), component.name
             assert all(key.isascii() and key.isalnum() for key in keys), keys
+
+
+@pytest.mark.parametrize("draws", [None, 3])
+def test_every_snapshot_has_its_metrics(draws):
+    problem = {"name": "shepp_logan", "params": {"size": 16}}
+    result = ex.run(ex.RunSpec(problem=problem, draws=draws, stop={"name": "budget", "params": {"steps": 30}}))
+    found = result.snapshot_metrics
+    batch = () if draws is None else (draws,)
+    assert found["ssim"].shape == (len(result.snapshots), *batch)
+    np.testing.assert_allclose(found["relative_error"], result.history["error"][found["step"] - 1], rtol=1e-5)
+    np.testing.assert_array_equal(found["ssim"][-1], ssim(result.snapshots[-1].x, result.x_true))
+
+
+def test_snapshots_of_a_sequence_of_systems_have_none():
+    spec = ex.RunSpec(
+        problem={"name": "darcy_sequence", "params": {"cells": 6}}, operator=None, solver="recycled_gmres"
+    )
+    assert ex.run(spec).snapshot_metrics == {}
