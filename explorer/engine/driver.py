@@ -6,6 +6,7 @@ iterative methods, direct methods, samplers and sequences of systems.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -90,7 +91,7 @@ class Drive:
         The present iterate.
     stopped, best : Pick
         The iterate at which each sample stopped, and the one nearest to the truth.
-    codes : Tensor
+    codes : int or Tensor
         The :class:`Reason` of every sample, 0 while it goes on.
     ended : Reason
         Why the run as a whole ended.
@@ -114,21 +115,22 @@ class Drive:
         names = {id(problem.F): "F"} | {id(problem.A): "A"}  # one object may be both
         names.pop(id(None), None)
         self.ledger = Ledger(names, cancelled)
-        device = problem.domain.device
-        self._on_host = device.type == "cpu" and not batch
+        self._device = problem.domain.device
+        # one sample on the CPU is followed with numbers, which cost nothing to look at; all others with tensors
+        self._single = self._device.type == "cpu" and not batch
         self.history = History()
-        self.stopped, self.best = Pick(self._on_host), Pick(self._on_host)
+        self.stopped, self.best = Pick(), Pick()
         self.snapshots = Snapshots(self.record.snapshots, last)
         self.samples = Samples(self.record.snapshots, self.record.warmup, last)
         self.systems: dict[int, Any] = {}
         self.arrays: list[Mapping[str, Tensor]] = []
-        self.codes = torch.zeros(batch, dtype=torch.int8, device=device)
+        self.codes: Any = 0 if self._single else torch.zeros(batch, dtype=torch.int8, device=self._device)
         self.x: Any = None
         self.seconds = 0.0
         self.ended = Reason.RUNNING
         self._unread = False
         self._read_at = 0.0
-        self._least: dict[str, Tensor] = {}
+        self._least: dict[str, float | Tensor] = {}
         known = problem.offers.get
         self._progress = Progress(data_norm=known("data_norm"), noise_norm=known("noise_norm"))
 
@@ -178,7 +180,7 @@ class Drive:
         with self.ledger.open(watching=True):
             for name, times in (step.cost or {}).items():
                 self.ledger.costs[name] += times
-            row: dict[str, Any] = {**step.scalars}
+            row = {name: self._number(value) for name, value in step.scalars.items()}
             k = self.history.steps + 1
             if isinstance(step, Draw):
                 self.x = self.samples.add(step.x, k)
@@ -190,15 +192,15 @@ class Drive:
                 self._keep_system(step)
             if step.arrays and self.record.bases:
                 self.arrays.append({name: a.clone() for name, a in step.arrays.items()})
-            error = self.problem.distance(self.x, step.system)
-            if error is not None:
-                row["error"] = error
+            distance = self.problem.distance(self.x, step.system)
+            if distance is not None:
+                error = row["error"] = self._number(distance)
                 if not isinstance(step, Draw):
                     self._keep_least(self.best, "error", error, k)
             row |= self.ledger.costs
             row["seconds"] = self.seconds
             self.history.append(row)
-            self._judge(step, k)
+            self._judge(step, row, k)
 
     def _keep_system(self, step: Step) -> None:
         if step.system in self.systems:
@@ -207,44 +209,49 @@ class Drive:
             self.systems[step.system] = clone(step.x)  # type: ignore[index]
             self._progress.past.clear()  # another system's residuals are no measure of progress
 
-    def _keep_least(self, pick: Pick, name: str, value: Tensor, k: int, among: Tensor | None = None) -> None:
-        """Let `pick` keep the iterate of least `value`, of the samples `among` all."""
-        least = self._least.get(name)
-        better = value < (torch.inf if least is None else least)
-        if among is not None:
-            better = better & among
-        pick.take(better, self.x, k)
-        self._least[name] = torch.where(better, value, torch.inf if least is None else least)
+    def _number(self, value: Any) -> Any:
+        """Return a scalar as it is followed: on the host for a single sample there, else as it is."""
+        return value.item() if self._single and isinstance(value, Tensor) and value.ndim == 0 else value
 
-    def _judge(self, step: Step, k: int) -> None:
+    def _keep_least(self, pick: Pick, name: str, value: Any, k: int) -> None:
+        """Let `pick` keep the iterate of least `value`, NaN never being less."""
+        least = self._least.get(name, math.inf)
+        better = value < least
+        pick.take(better, self.x, k)
+        self._least[name] = (value if better else least) if self._single else torch.where(better, value, least)
+
+    def _judge(self, step: Step, row: Mapping[str, Any], k: int) -> None:
         progress = self._progress
         progress.step, progress.seconds, progress.cost = k, self.seconds, self.ledger.costs.total()
         if "residual" in step.scalars:
             progress.residual = torch.as_tensor(step.scalars["residual"])
             progress.past.append(progress.residual)
         for name in ("residual", "objective"):
-            if name in step.scalars:
-                broken = ~torch.isfinite(torch.as_tensor(step.scalars[name]))
-                self._mark(broken.to(torch.int8) * int(Reason.BREAKDOWN), k)
+            if name in row:
+                value = row[name]
+                broken = ~torch.isfinite(value) if isinstance(value, Tensor) else not math.isfinite(value)
+                self._mark(broken, Reason.BREAKDOWN, k)
         if self._rule is not None:
             self._apply_rule(step, k)
         code = self._stop(progress)
         if isinstance(code, Tensor):
-            self._mark(code, k)
+            self._mark(code > 0, code, k)
         elif code:
             self._end(Reason(code))
 
     def _apply_rule(self, step: Step, k: int) -> None:
         assert self._rule is not None
         component, params = self._rule
-        scores = score(component, params, {**self.problem.offers, **step.scalars})
-        if component.traits["picks"] == "first":
-            self._mark((scores <= 0).to(torch.int8) * int(Reason.RULE), k)
+        scores = self._number(score(component, params, {**self.problem.offers, **step.scalars}))
+        if not self._picks_minimum:
+            self._mark(scores <= 0, Reason.RULE, k)
             return
-        self._keep_least(self.stopped, "score", scores, k, self.codes == 0)
-        assert self.stopped.step is not None
-        found = (self.stopped.step > 0) & (k - self.stopped.step >= PATIENCE)
-        self._mark(found.to(torch.int8) * int(Reason.RULE), k)
+        if self._single:
+            scores = math.inf if self.codes else scores
+        else:
+            scores = torch.where(self.codes == 0, scores, math.inf)
+        self._keep_least(self.stopped, "score", scores, k)
+        self._mark((self.stopped.step > 0) & (k - self.stopped.step >= PATIENCE), Reason.RULE, k)
 
     # --- the end ---
 
@@ -252,26 +259,28 @@ class Drive:
     def _picks_minimum(self) -> bool:
         return self._rule is not None and self._rule[0].traits["picks"] == "minimum"
 
-    def _mark(self, code: Tensor, k: int) -> None:
-        """Stop the samples where `code` is not 0 and that had not stopped before."""
-        if self._on_host and not code:
-            return
-        newly = (self.codes == 0) & (code > 0)
-        if not self._picks_minimum:
-            self.stopped.take(newly, self.x, k)
-        self.codes = torch.where(newly, code.to(torch.int8), self.codes)
+    def _mark(self, mask: Any, code: int | Tensor, k: int) -> None:
+        """Stop, for the reason `code`, the samples where `mask` holds and that had not stopped before."""
+        if self._single:
+            if not mask or self.codes:
+                return
+            newly, self.codes = True, int(code)
+        else:
+            newly = mask & (self.codes == 0)
+            self.codes = torch.where(newly, code, self.codes).to(torch.int8)
         self._unread = True
+        if self.x is not None and not self._picks_minimum:
+            self.stopped.take(newly, self.x, k)
 
     def _end(self, reason: Reason) -> None:
         """End the run; `reason` is that of the samples which had not stopped before."""
         if self.ended:
             return
         self.ended, k = reason, self.history.steps
+        self._mark(True if self._single else torch.ones_like(self.codes, dtype=torch.bool), reason, k)
         if self.x is None:
-            self.codes.fill_(int(reason))
             return
-        self._mark(torch.full_like(self.codes, int(reason)), k)
-        if self._picks_minimum and self.stopped.step is not None:
+        if self._picks_minimum:
             self.stopped.take(self.stopped.step == 0, self.x, k)  # nothing was ever least: the last iterate
         self.snapshots.end(self.x, k)
 
@@ -281,19 +290,19 @@ class Drive:
             return True
         if self.history.steps >= self._last:
             self._end(Reason.STEPS)
-            return True
-        if self.record.keep_going or not self._unread or self.codes.device.type == "meta":
-            return False
-        if self.codes.device.type != "cpu":
-            now = time.perf_counter()
-            if now - self._read_at < READ_EVERY:
-                return False
+        elif not self.record.keep_going and self._unread and self._readable():
+            self._unread = False
+            if self.codes if isinstance(self.codes, int) else bool((self.codes > 0).all()):
+                self._end(Reason.FINISHED)
+        return bool(self.ended)
+
+    def _readable(self) -> bool:
+        if self._device.type in ("cpu", "meta"):
+            return self._device.type == "cpu"
+        now, before = time.perf_counter(), self._read_at
+        if now - before >= READ_EVERY:
             self._read_at = now
-        if bool((self.codes > 0).all()):
-            self._end(Reason.FINISHED)
-            return True
-        self._unread = self.codes.device.type != "cpu"
-        return False
+        return now - before >= READ_EVERY
 
     def _snapshot(self) -> Snapshot:
         fraction = self._used(self._progress)

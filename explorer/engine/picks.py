@@ -17,34 +17,28 @@ MAX_BYTES = 2**28
 class Pick:
     """The iterate at which something last happened, per sample.
 
-    Parameters
-    ----------
-    on_host : bool
-        Whether reading a flag is cheap (one sample on the CPU): then nothing is copied unless the flag holds.
-
     Attributes
     ----------
     x : Tensor, Blocks or None
         Shape ``(*batch, *shape)``.
-    step : Tensor or None
+    step : int or Tensor
         Step number per sample, from 1; 0 where nothing has happened, and `x` means nothing.
     """
 
-    def __init__(self, on_host: bool) -> None:
-        self._on_host = on_host
+    def __init__(self) -> None:
         self.x: Any = None
-        self.step: Tensor | None = None
+        self.step: Any = 0
 
-    def take(self, mask: Tensor, x: Any, step: int) -> None:
-        """Keep `x` for the samples where `mask` holds."""
-        if self.step is None:
-            self.x, self.step = clone(x), torch.where(mask, step, 0)
-        elif self._on_host:
+    def take(self, mask: bool | Tensor, x: Any, step: int) -> None:
+        """Keep `x` for the samples where `mask` holds; a Python bool is that of a single sample."""
+        if not isinstance(mask, Tensor):
             if mask:
-                copy_(self.x, x)
-                self.step.fill_(step)
+                self.x, self.step = clone(x) if self.x is None else copy_(self.x, x), step
         else:
-            _put(self.x, mask, x)
+            if self.x is None:
+                self.x = clone(x)
+            else:
+                _put(self.x, mask, x)
             self.step = torch.where(mask, step, self.step)
 
 
