@@ -211,9 +211,8 @@ class Shelf(Mapping[str, Component]):
             self._load()
         known = self._items.get(component.name)
         if known is not None and _home(known) != _home(component):
-            raise SpecError(
-                f"the {self.kind} name {component.name!r} is taken by {'.'.join(_home(known))}: choose another"
-            )
+            a = "an" if self.kind[0] in "aeiou" else "a"
+            raise SpecError(f"there is {a} {self.kind} named {component.name!r} already, from {'.'.join(_home(known))}")
         self._items[component.name] = component
         _uncover(self.room, component.name)
 

@@ -321,10 +321,10 @@ def test_duplicates_are_refused_and_the_first_one_stays(register):
         return 2
 
     register(mine)
-    with pytest.raises(SpecError, match="the analysis name 'mine' is taken"):
+    with pytest.raises(SpecError, match="there is an analysis named 'mine' already"):
         analysis("Other", name="mine")(other)
     assert analyses["mine"].build() == 1
-    with pytest.raises(SpecError, match="is taken by explorer"):
+    with pytest.raises(SpecError, match="already, from explorer"):
         catalogue.solver("Mine", name="cgls")(mine)
     assert ex.catalogue.solvers["cgls"].title == "CGLS"
 
@@ -347,7 +347,7 @@ def test_a_name_of_a_core_component_is_refused_before_the_shelf_was_ever_looked_
     monkeypatch.setitem(SHELVES, "solver", shelf)
     core = dict(solvers)
     monkeypatch.setattr(shelf, "_load", lambda: shelf._items or shelf._items.update(core) or shelf._items)
-    with pytest.raises(SpecError, match="name 'cgls' is taken"):
+    with pytest.raises(SpecError, match="there is a solver named 'cgls' already"):
         shelf.add(registry.Component("solver", "cgls", "Mine", lambda: None))
 
 
