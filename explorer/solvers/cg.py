@@ -20,7 +20,7 @@ from explorer.solvers.steps import Step
     papers=["Hestenes & Stiefel 1952: Methods of conjugate gradients for solving linear systems"],
     solves="least_squares",
     equation=r"A x = y,\quad A = A^* \succeq 0",
-    reports=("residual", "alpha", "beta", "dof"),
+    reports=("residual", "alpha", "beta"),
     per_step={"A": 1},
     krylov=("lengths", "A"),
 )
@@ -36,7 +36,6 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
     p = clone(r)
     gamma = length2 = X.norm2(r)
     data2, shortest = X.norm2(y), torch.full_like(gamma, torch.inf)  # the shortest step estimates 1/‖A‖
-    k = 0
     while True:
         q = A(p)
         curvature = X.inner(p, q).real
@@ -51,8 +50,7 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
         beta = safe_divide(gamma, before)
         xpay_(p, beta, r)
         length2 = gamma + beta**2 * length2  # ‖p‖², since r ⟂ p
-        k += 1
-        yield Step(x, residual=residual2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+        yield Step(x, residual=residual2.sqrt(), alpha=alpha, beta=beta)
 
 
 @solver(
@@ -63,7 +61,7 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
     ],
     solves="least_squares",
     equation=r"A x = y,\quad M \approx A^{-1}",
-    reports=("residual", "alpha", "beta", "dof"),
+    reports=("residual", "alpha", "beta"),
     per_step={"A": 1},
     krylov=("lengths", "M A"),
 )
@@ -83,7 +81,6 @@ def preconditioned_cg(
     p = clone(precond(r))
     gamma = length2 = X.inner(r, p).real
     data2, shortest = X.norm2(y), torch.full_like(gamma, torch.inf)
-    k = 0
     while True:
         q = A(p)
         curvature = X.inner(p, q).real
@@ -98,5 +95,4 @@ def preconditioned_cg(
         beta = safe_divide(gamma, before)
         xpay_(p, beta, z)
         length2 = gamma + beta**2 * length2
-        k += 1
-        yield Step(x, residual=residual2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+        yield Step(x, residual=residual2.sqrt(), alpha=alpha, beta=beta)

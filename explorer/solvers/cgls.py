@@ -75,7 +75,7 @@ def cgls(
     papers=["Björck 1996: Numerical methods for least squares problems"],
     solves="least_squares",
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x\|_2^2,\quad M \approx (A^*A + \lambda I)^{-1}",
-    reports=("residual", "alpha", "beta", "gradient", "dof"),
+    reports=("residual", "alpha", "beta", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("lengths", "M (AᴴA + λI)"),
 )
@@ -101,7 +101,6 @@ def preconditioned_cgls(
     p = clone(M(s))
     gamma = slope = X.inner(s, p).real
     data2, norm2 = Y.norm2(y), torch.zeros_like(gamma)
-    k = 0
     while True:
         q = A(p)
         length2 = X.norm2(p)
@@ -118,5 +117,4 @@ def preconditioned_cgls(
         beta = safe_divide(gamma, before)
         xpay_(p, beta, z)
         slope = torch.where(frozen, 0, X.inner(p, s).real)
-        k += 1
-        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=float(k))
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta)
