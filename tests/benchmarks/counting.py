@@ -137,9 +137,12 @@ def counts(solver: str) -> dict[str, Any]:
     ledger = Ledger({id(given[name]): name for name in ("F", "A") if name in given})
 
     def count(work: Callable[[], Any]) -> Any:
-        gc.collect()  # what cycles hold is freed at the same places every time
-        with torch.no_grad(), ledger.open(), counter:
-            return work()
+        gc.disable()  # what cycles hold stays, instead of being freed at any time
+        try:
+            with torch.no_grad(), ledger.open(), counter:
+                return work()
+        finally:
+            gc.enable()
 
     steps, number = count(lambda: begin(spec, problem, given)), 1
     if not isinstance(steps, Solution):
