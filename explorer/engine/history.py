@@ -96,9 +96,9 @@ class _Column:
         self._stack()
         arrays = [c.cpu().numpy() if isinstance(c, Tensor) else c for c in self.chunks]
         shape = max((a.shape[1:] for a in arrays), key=len, default=())
-        full = [
-            np.broadcast_to(a.reshape(*a.shape, *(1,) * (len(shape) + 1 - a.ndim)), (len(a), *shape)) for a in arrays
-        ]
-        merged = full[0] if len(full) == 1 else np.concatenate(full)
+        if len(arrays) > 1:
+            ones = [a.reshape(*a.shape, *(1,) * (len(shape) + 1 - a.ndim)) for a in arrays]
+            arrays = [np.concatenate([np.broadcast_to(a, (len(a), *shape)) for a in ones])]
+        merged = arrays[0]
         self.chunks = [merged]
         return merged

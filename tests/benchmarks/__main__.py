@@ -47,8 +47,8 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    _say(f"import explorer / import torch: {_import_ratio():.3f}")
-    _say(f"first picture after the start in a warm process: {_first_picture():.3f} s")
+    _say(f"import explorer / import torch: {import_ratio():.3f}")
+    _say(f"first picture after the start in a warm process: {first_picture():.3f} s")
     _say(f"\n{SIZE}² unknowns, one thread, medians of {ROUNDS} rounds in turn")
     _say(f"{'operator':14} {'solver':24} {'ms / step':>10} {'solver / operator':>18} {'driver / solver':>16}")
     for name, problem in _problems():
@@ -159,7 +159,7 @@ def _medians(*works: Callable[[], Any]) -> list[float]:
     return [statistics.median(taken) for taken in seconds]
 
 
-def _import_ratio() -> float:
+def import_ratio() -> float:
     code = (
         "import time; t = time.perf_counter(); import torch; a = time.perf_counter(); import explorer;"
         "print((time.perf_counter() - t) / (a - t))"
@@ -168,7 +168,7 @@ def _import_ratio() -> float:
     return statistics.median(float(done.stdout) for done in ran)
 
 
-def _first_picture() -> float:
+def first_picture() -> float:
     spec = RunSpec()
     compatible(spec)
     ex.run(spec.replace(problem="blocks"))

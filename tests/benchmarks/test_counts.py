@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from explorer.catalogue import solvers
+from tests.benchmarks.__main__ import first_picture
 from tests.benchmarks.baseline import own, recorded
 from tests.benchmarks.counting import Counter, counts, watching
 
@@ -94,3 +95,7 @@ def test_importing_the_package_costs_little_more_than_torch():
         assert loaded == ""
         ratios.append(float(ratio))
     assert min(ratios) <= 1.15
+
+
+def test_the_first_picture_comes_within_a_second_of_the_start():
+    assert first_picture() < 1.0

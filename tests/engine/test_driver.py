@@ -580,6 +580,37 @@ def test_the_driver_reads_nothing_of_a_device_within_its_steps():
         assert [s.step for s in prepare(chosen)] == [1, 2, 3, 4]
 
 
+def test_a_gpu_is_read_now_and_then_and_the_stop_is_exact_all_the_same(monkeypatch):
+    monkeypatch.setattr("explorer.engine.driver.READ_EVERY", 0.05)
+    looks = []
+
+    def slow():
+        for step in falling([1.0, 1.0], [0.05, 1.0], [0.05, 0.05], batch=(2,)):
+            time.sleep(0.004)
+            looks.append(time.perf_counter())
+            yield step
+
+    chosen, made = drive(slow(), stop=RELATIVE | Choice("budget", steps=1000), draws=2)
+    made._device = torch.device("cuda")  # the tensors stay where they are
+    for _ in made:
+        pass
+    result = finish(chosen, made)
+    assert result.stopped.step.tolist() == [2, 3]
+    assert result.x[:, 0].tolist() == [2.0, 3.0]
+    assert 3 < len(looks) < 100
+    assert looks[-1] - looks[0] > 0.04
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("draws", [None, 3])
+def test_a_run_on_a_gpu_is_the_one_on_the_cpu_to_rounding(draws):
+    chosen = RunSpec(dtype="float64", draws=draws, stop=Choice("discrepancy") | Choice("budget", steps=20))
+    here, there = run(chosen), run(chosen.replace(device="cuda"))
+    assert there.x.device.type == "cuda"
+    np.testing.assert_array_equal(there.stopped.step, here.stopped.step)
+    torch.testing.assert_close(there.x.cpu(), here.x, rtol=0, atol=1e4 * 2**-52)
+
+
 def test_time_left_is_estimated_from_what_was_used():
     def slow():
         for step in falling(1.0):

@@ -22,6 +22,7 @@ def test_columns_are_arrays_with_the_steps_in_front():
     np.testing.assert_array_equal(made["a"], [[k, 2 * k] for k in range(5)])
     assert made["b"].tolist() == made["c"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert made["a"].dtype == np.float32
+    assert made["a"].flags.writeable  # or torch warns of it
 
 
 def test_it_is_a_mapping():
