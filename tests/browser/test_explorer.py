@@ -1,0 +1,316 @@
+"""The Explorer in a real JupyterLab, as a person at the keyboard and mouse meets it."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+#: interaction that does not hold yet on a real page; `make soak` shows what is left to mend
+unsettled = pytest.mark.soak
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+SHOTS = Path(os.environ.get("EXPLORER_SCREENSHOTS") or Path(__file__).parent / "artifacts")
+README = Path(__file__).resolve().parents[2] / "notebooks/images/explorer.png"
+#: milliseconds; machines that check are slow and busy
+PATIENCE = 60_000
+PAINTED = """() => [...document.querySelectorAll('.explorer canvas')].filter(c => {
+    const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+    return !c.hidden && new Set(pixels).size > 3;
+}).length"""
+#: every visible thing that is clipped by the Explorer's edges or too small to use or to read
+CLIPPED = """() => {
+    const root = document.querySelector('.explorer').getBoundingClientRect();
+    const seen = [...document.querySelectorAll('.explorer :is(button, input, select, canvas, label, pre, summary)')]
+        .filter(node => node.checkVisibility());
+    const bad = [];
+    for (const node of seen) {
+        const box = node.getBoundingClientRect();
+        const name = node.getAttribute('aria-label') || node.textContent || node.type;
+        if (box.left < root.left - 1 || box.right > root.right + 1) bad.push(`${name} is cut off`);
+        if (node.matches('input[type=range], select, button') && box.width < 44) bad.push(`${name} is too narrow`);
+        if (node.scrollWidth > node.clientWidth + 2 && node.matches('button, label')) bad.push(`${name} overflows`);
+        if (parseFloat(getComputedStyle(node).fontSize) < 12) bad.push(`${name} is set too small`);
+    }
+    return bad;
+}"""
+#: what a reader of the screen hears of every control
+NAMES = """() => [...document.querySelectorAll('.explorer :is(button, input, select, canvas, progress)')]
+    .filter(node => node.checkVisibility())
+    .map(node => node.getAttribute('aria-label') || node.textContent.trim())"""
+
+
+@pytest.fixture(scope="module")
+def page(lab, browser):
+    """Open the notebook, run its cell, wait for the curves, and watch the console and the network."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.said, page.asked = [], []
+    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    _until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")  # not waited for
+    page.wait_for_selector(".ex-controls fieldset")
+    _until(page, f"({PAINTED})() === 4")
+    page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line")
+    yield page
+    page.close()
+
+
+def _until(page, condition):
+    page.wait_for_function(condition, timeout=PATIENCE)
+
+
+def _named(page, name):
+    return page.get_by_label(name, exact=True)
+
+
+def _theme(page, name):
+    page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+    _until(page, f"document.body.dataset.jpThemeLight === '{'false' if 'Dark' in name else 'true'}'")
+
+
+def _settle(page, condition):
+    """Wait for a condition and for what it moves to be painted."""
+    _until(page, condition)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def _shot(page, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".explorer").screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_it_opens_with_its_first_problem_solved(page):
+    assert page.locator(".explorer .ex-notes").inner_text().startswith("Past the best iterate")
+    assert page.locator(".ex-progress progress").get_attribute("value") == "1.000"
+    assert re.search(r"200 steps · 200 A, 201 Aᴴ · [\d.]+ s", page.locator(".ex-progress").inner_text())
+    lines = page.locator(".explorer .js-plotly-plot .scatterlayer .trace")
+    assert lines.count() == 3
+
+
+def test_every_control_has_a_name_of_its_own(page):
+    names = page.evaluate(NAMES)
+    assert len(names) > 30
+    assert all(names)
+    assert len(set(names)) == len(names), sorted(n for n in names if names.count(n) > 1)
+
+
+@pytest.mark.parametrize("width", [1600, 1400, 900, 640])
+def test_nothing_is_cut_off(page, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    _settle(page, f"document.querySelector('.explorer').getBoundingClientRect().right <= {width}")
+    plot = "document.querySelector('.explorer .js-plotly-plot .main-svg').getBoundingClientRect()"
+    place = "document.querySelector('.ex-explained > :first-child').getBoundingClientRect()"
+    _settle(page, f"Math.abs({plot}.width - {place}.width) < 2")
+    assert page.evaluate(CLIPPED) == []
+    _shot(page, f"light-{width}")
+
+
+def test_the_result_and_its_controls_are_in_one_view(page):
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    _settle(page, "document.querySelector('.explorer').getBoundingClientRect().width > 1000")
+    assert page.locator(".explorer").bounding_box()["height"] <= 1000
+
+
+@unsettled
+def test_a_slider_moves_by_arrow_keys_and_marks_the_result_as_stale(page):
+    slider = _named(page, "Forward model: Width σ")
+    slider.focus()
+    before = slider.get_attribute("aria-valuetext")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".ex-picture.ex-stale")
+    assert slider.get_attribute("aria-valuetext") != before
+    assert slider.evaluate("node => node === document.activeElement")
+    assert page.locator(".jp-Cell").count() == 1  # the notebook's own shortcuts kept out of it
+    assert "press Run" in page.evaluate(
+        "getComputedStyle(document.querySelector('.ex-picture.ex-stale .ex-caption'), '::after').content"
+    )
+
+
+@unsettled
+def test_a_slider_drags_smoothly_to_where_it_is_let_go(page):
+    slider = _named(page, "Noise model: Level")
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.5 * box["width"], middle)
+    page.mouse.down()
+    for part in range(50, 80, 2):
+        page.mouse.move(box["x"] + part / 100 * box["width"], middle)
+    page.mouse.up()
+    at = slider.evaluate("node => Number(node.value)")
+    exact = _named(page, "Noise model: Level, exact value").input_value()
+    page.wait_for_timeout(1500)
+    assert slider.evaluate("node => Number(node.value)") == at
+    assert _named(page, "Noise model: Level, exact value").input_value() == exact
+    _named(page, "Noise model: Level, exact value").fill("0.05")
+    page.keyboard.press("Enter")
+
+
+@unsettled
+def test_run_shows_frames_and_ends_with_the_reason_in_words(page):
+    page.locator("button", has_text="▶ Run").focus()
+    page.keyboard.press("Enter")
+    _until(page, "!document.querySelector('.ex-stale')")
+    _until(page, "document.querySelector('.ex-notes').innerText.includes('Discrepancy principle: step')")
+    assert "× the expected noise norm" in page.locator(".ex-notes").inner_text()
+    assert page.locator(".ex-message").count() == 0
+
+
+@unsettled
+def test_bad_input_is_one_sentence_by_its_control(page):
+    size = _named(page, "Truth: Size, exact value in px")
+    size.fill("50000")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".ex-message[role=alert]")
+    assert page.locator(".ex-message").inner_text() == (
+        "Truth: Size is 50000, and must be a whole number from 8 to 2048 px."
+    )
+    assert size.get_attribute("aria-invalid") == "true"
+    assert page.locator(f"#{size.get_attribute('aria-describedby')}").inner_text().startswith("Truth: Size is 50000")
+    assert page.evaluate(f"({PAINTED})()") == 4  # the last good result is still there
+    size.fill("512")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".ex-message", state="detached")
+
+
+@unsettled
+def test_a_heavy_run_can_be_watched_and_cancelled(page):
+    _named(page, "Stop: Steps, exact value in steps").fill("100000")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    frames = "window.frames_seen = new Set(); new MutationObserver(() => frames_seen.add("
+    frames += "document.querySelectorAll('.ex-caption b')[2].textContent)).observe("
+    frames += "document.querySelectorAll('.ex-caption b')[2], {childList: true})"
+    page.evaluate(frames)
+    page.locator("button", has_text="▶ Run").click()
+    _until(page, "frames_seen.size >= 5")
+    assert re.search(r"step [\d,]+ · [\d,]+ A, [\d,]+ Aᴴ · [\d.]+ s, left ", page.locator(".ex-progress").inner_text())
+    _named(page, "Prior").click()  # other controls live meanwhile, and a cancel after them works
+    page.keyboard.press("Escape")
+    pressed = time.monotonic()
+    page.locator("button", has_text="■ Cancel").click()
+    _until(page, "document.querySelector('.ex-notes').innerText.includes('Cancelled at step')")
+    assert time.monotonic() - pressed < 10
+    assert page.evaluate(f"({PAINTED})()") == 4
+
+
+@unsettled
+def test_what_cannot_be_chosen_says_why_and_the_keyboard_reaches_the_rest(page):
+    solver = _named(page, "Solver")
+    solver.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("[role=option] >> text=PDHG")
+    disabled = page.locator("[role=option][aria-disabled=true]", has_text="PDHG")
+    assert "needs a prior" in disabled.inner_text()
+    assert solver.get_attribute("aria-expanded") == "true"
+    assert page.locator(f"#{solver.get_attribute('aria-activedescendant')}").inner_text() == "CGLS"
+    _shot(page, "choices")
+    disabled.click(force=True)  # nothing happens
+    assert solver.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("l")  # to the next that begins with l
+    page.keyboard.press("Enter")
+    _until(page, "!document.querySelector('[role=combobox][aria-expanded=true]')")
+    _until(
+        page,
+        "[...document.querySelectorAll('[role=combobox]')].some(b => ['Landweber', 'LSQR'].includes(b.value "
+        "&& b.textContent))",
+    )
+    page.locator("button", has_text="↺ Reset").click()
+    _until(page, "[...document.querySelectorAll('[role=combobox]')].some(b => b.textContent === 'CGLS')")
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
+
+
+@unsettled
+def test_tab_reaches_every_control_in_reading_order(page):
+    page.locator(".explorer [role=combobox]").first.focus()
+    reached = []
+    for _ in range(120):
+        name = page.evaluate(
+            "document.activeElement.closest('.explorer') && "
+            "(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim())"
+        )
+        if name is None:
+            break
+        reached.append(name)
+        page.keyboard.press("Tab")
+    enabled = page.evaluate("""() => [...document.querySelectorAll(
+        '.explorer :is(button, input, select, summary)')].filter(n => n.checkVisibility() && !n.disabled
+        && n.tabIndex >= 0).map(n => n.getAttribute('aria-label') || n.textContent.trim())""")
+    assert [name for name in enabled if name not in reached] == []
+    assert reached.index("Truth") < reached.index("Solver") < reached.index("▶ Run") < reached.index("Convergence")
+
+
+@unsettled
+def test_the_tabs_explain(page):
+    page.locator("[role=tab]", has_text="Convergence").focus()
+    page.keyboard.press("ArrowRight")
+    _until(page, "document.querySelector('.ex-notes').innerText.includes('directions')")
+    page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .point >> nth=20", state="attached")
+    _shot(page, "spectrum")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".ex-code pre >> text=ex.RunSpec")
+    assert page.locator(".ex-code h4").all_inner_texts()[:3] == ["Python\nCopy", "JSON\nCopy", "papermill\nCopy"]
+    _shot(page, "code")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".ex-about >> text=Hestenes")
+    page.wait_for_selector(".ex-about .MathJax, .ex-about mjx-container")
+    _shot(page, "about")
+    page.keyboard.press("Home")
+    page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line >> nth=1")
+
+
+@unsettled
+def test_an_earlier_iterate_can_be_looked_at(page):
+    iterate = _named(page, "Iterate shown")
+    iterate.focus()
+    page.keyboard.press("End")
+    _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent === 'Reconstruction, step 200'")
+    page.keyboard.press("Home")
+    _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent === 'Reconstruction, step 1'")
+
+
+@unsettled
+def test_dark_pages_have_dark_figures(page):
+    page.locator("button", has_text="↺ Reset").click()
+    _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent.includes('(rule)')")
+    _theme(page, "JupyterLab Dark")
+    _until(page, "getComputedStyle(document.querySelector('.explorer .xtick text')).fill === 'rgb(230, 232, 235)'")
+    middle = page.evaluate("""() => { const c = document.querySelectorAll('.explorer canvas')[3];
+        return [...c.getContext('2d').getImageData(0, 0, 1, 1).data].slice(0, 3); }""")
+    assert max(middle) < 80  # no error: dark, not white
+    for width in (1400, 900):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(1000)
+        _shot(page, f"dark-{width}")
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    _theme(page, "JupyterLab Light")
+    _until(page, "getComputedStyle(document.querySelector('.explorer .xtick text')).fill === 'rgb(36, 41, 47)'")
+    page.wait_for_timeout(1000)
+    _shot(page, "light-1400")
+    if os.environ.get("EXPLORER_UPDATE_SCREENSHOT"):
+        README.parent.mkdir(parents=True, exist_ok=True)
+        page.locator(".explorer").screenshot(path=README)
+
+
+@unsettled
+def test_a_page_opened_again_shows_the_same(page):
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1000)
+    page.reload()
+    page.wait_for_selector(".ex-controls fieldset")
+    _until(page, f"({PAINTED})() === 4")
+    page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line >> nth=1")
+
+
+@unsettled
+def test_the_console_is_silent_and_nobody_outside_was_asked(page, lab):
+    assert page.said == []
+    assert [
+        url for url in page.asked if not url.startswith((lab.url, "data:", "blob:", lab.url.replace("http", "ws")))
+    ] == []
