@@ -17,6 +17,13 @@ const put = (node, name, value) => {
 let forms = 0; // makes ids unique on a page
 let seq = 0; // number of the newest message of any form
 
+// What was typed is entered by Enter and by leaving the field, once.
+function onEntered(field, shown, send) {
+  const enter = () => field.value === shown() || send(field.value);
+  field.addEventListener("change", enter);
+  field.addEventListener("keydown", (event) => event.key === "Enter" && enter());
+}
+
 function numberRow(row, send) {
   const slider = make("input", { type: "range" });
   const exact = make("input", { type: "text", inputmode: "decimal", spellcheck: "false", autocomplete: "off" });
@@ -32,7 +39,7 @@ function numberRow(row, send) {
     slider.setAttribute("aria-valuetext", `${at()} ${row.unit}`);
     send(at());
   });
-  exact.addEventListener("change", () => send(exact.value));
+  onEntered(exact, () => row.text, send);
   return {
     nodes: [slider, make("span", { class: "ex-exact" }, exact, unit)],
     named: [slider, exact],
@@ -82,11 +89,14 @@ function choiceRow(row, send) {
 
 function textRow(row, send) {
   const field = make("input", { type: "text", spellcheck: "false" });
-  field.addEventListener("change", () => send(field.value));
+  onEntered(field, () => row.text, send);
   return {
     nodes: [field],
     named: [field],
-    update: (next, held) => held || document.activeElement === field || put(field, "value", next.text),
+    update(next, held) {
+      row = next;
+      if (!held && document.activeElement !== field) put(field, "value", next.text);
+    },
   };
 }
 
@@ -303,8 +313,8 @@ function render({ model, el }) {
 
   // Plain keys belong to the control that has the focus, not to the notebook's shortcuts; Ctrl and ⌘ stay the page's.
   const guard = (event) => {
-    const root = el.closest(".explorer") || el;
-    if (root.contains(event.target)) root.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
+    if (!(el.closest(".explorer") || el).contains(event.target)) return;
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
   };
   window.addEventListener("keydown", guard, true);
 
