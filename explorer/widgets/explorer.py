@@ -131,7 +131,8 @@ class Explorer(ipywidgets.VBox):
         self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
         self._notes = text("", "ex-notes")
         self._code, self._about = Code(), ipywidgets.HTMLMath()
-        for panel in (self._code, self._about):
+        self._code_panel = ipywidgets.Box([self._code])
+        for panel in (self._code_panel, self._about):
             panel.add_class("ex-hidden")
 
     def _arranged(self) -> list[Any]:
@@ -149,7 +150,7 @@ class Explorer(ipywidgets.VBox):
             self._scrubber,
             self._tabs,
             self._explained,
-            self._code,
+            self._code_panel,
             self._about,
         )
         return [row("ex-columns", self._controls, main)]
@@ -459,8 +460,8 @@ class Explorer(ipywidgets.VBox):
         """Show the panel of the selected tab."""
         with self._lock:
             chosen = _TITLES[self._tabs.selected]
-            shown = {"Code": self._code, "About": self._about}.get(chosen, self._explained)
-            for panel in (self._explained, self._code, self._about):
+            shown = {"Code": self._code_panel, "About": self._about}.get(chosen, self._explained)
+            for panel in (self._explained, self._code_panel, self._about):
                 (panel.remove_class if panel is shown else panel.add_class)("ex-hidden")
             self._write()
             self._draw_chart()
@@ -551,10 +552,8 @@ class Explorer(ipywidgets.VBox):
 
     def _make_chart(self) -> None:
         """Make the chart for a page that has opened, and load what its lists will need."""
-        chart = Chart(self._width)
+        chart = Chart(self._width, instead_of=self._chart)
         with self._lock:
-            if self._chart is not None:
-                self._chart.widget.close()
             self._chart = chart
             chart.fit(self._width)
             self._draw_chart()

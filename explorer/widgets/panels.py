@@ -73,13 +73,16 @@ class Chart:
     ----------
     width : int
         Width of its place on the page, in pixels.
+    instead_of : Chart, optional
+        An older one, of a page that was left; it is closed once this one is there.
 
     Attributes
     ----------
     widget : plotly.graph_objects.FigureWidget
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, instead_of: Chart | None = None) -> None:
+        self._instead_of = instead_of
         self._lock = threading.RLock()
         bare = {"template": "none"}  # the default template is a heavy thing of its own
         self._figure, self._width = go.Figure(layout=bare), width
@@ -124,6 +127,9 @@ class Chart:
             if change["new"] and not self.widget.data:
                 self.widget.add_traces(_traces(self._figure))
                 self.widget.layout.update(_layout(self._figure) | {"width": self._width})
+                if self._instead_of is not None:
+                    self._instead_of.widget.close()
+                    self._instead_of = None
 
 
 def _traces(figure: go.Figure) -> list[dict[str, Any]]:
