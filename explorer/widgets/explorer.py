@@ -12,36 +12,17 @@ from typing import Any
 
 import ipywidgets
 
-from explorer.catalogue import SpecError, analyses
+from explorer.catalogue import SpecError
 from explorer.engine.build import build
 from explorer.engine.driver import Snapshot
 from explorer.engine.job import Job
-from explorer.engine.problem import Problem
-from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
-from explorer.figures import panels
-from explorer.figures.curves import convergence, first, marks, measures, noise_level, spectrum
-from explorer.figures.panels import Panel, after
 from explorer.figures.paper import png, summary
-from explorer.figures.words import Note, explain
 from explorer.widgets import choices, knobs
 from explorer.widgets.background import Latest
-from explorer.widgets.canvas import Picture
-from explorer.widgets.panels import (
-    Chart,
-    Code,
-    Controls,
-    Tabs,
-    about_html,
-    as_spec,
-    code_pieces,
-    costs,
-    message_html,
-    notes_html,
-    progress_html,
-    text,
-)
+from explorer.widgets.panels import Controls, as_spec, costs, message_html, progress_html, text
+from explorer.widgets.screen import Screen, row
 
 #: where the widget begins: the discrepancy principle picks an iterate, and the run goes on past it
 START: Mapping[str, Any] = {
@@ -52,7 +33,6 @@ START: Mapping[str, Any] = {
 #: seconds that a cell waits for the first result, so that its picture is saved with the notebook: while a person
 #: looks on, and where nobody does
 PATIENCE, PATIENCE_ALONE = 0.5, 60.0
-_TITLES = ("Convergence", "Spectrum", "Code", "About")
 _FIELD_OF = {kind: field for field, kind in RunSpec.kinds.items()}
 
 
@@ -93,17 +73,11 @@ class Explorer(ipywidgets.VBox):
         self._lock = threading.RLock()
         self._spec = self._first = _begin(spec, choices)
         self.result: Run | None = None
-        self._cancelled = False
-        self._problem: Problem | None = None
-        self._shown: RunSpec | None = None
         self._typed: dict[str, str] = {}
         self._wrong: dict[str, str] = {}
         self._misfit: SpecError | None = None
-        self._report: Any = None
-        self._dark = self._opened = False
-        self._width = 640
-        self._step = 0
-        self._looking, self._asking, self._analysing = (Latest(f"explorer-{n}") for n in ("look", "ask", "analyse"))
+        self._opened = False
+        self._looking, self._asking = (Latest(f"explorer-{n}") for n in ("look", "ask"))
         self._make_parts()
         super().__init__(self._arranged())
         self.add_class("explorer")
@@ -123,36 +97,11 @@ class Explorer(ipywidgets.VBox):
         self._cancel_button.on_click(lambda _: self.cancel())
         self._reset_button.on_click(lambda _: self._safely(self.reset))
         self._progress, self._message = text(progress_html(0, "ready")), text()
-        self._pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
-        self._scrubber = Controls()
-        self._scrubber.on_msg(self._scrub)
-        self._tabs = Tabs(titles=list(_TITLES))
-        self._tabs.observe(lambda _: self._safely(self._select), "selected")
-        self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
-        self._notes = text("", "ex-notes")
-        self._code, self._about = Code(), ipywidgets.HTMLMath()
-        self._code_panel = ipywidgets.Box([self._code])
-        for panel in (self._code_panel, self._about):
-            panel.add_class("ex-hidden")
+        self._screen = Screen(self._lock, self._spec)
 
     def _arranged(self) -> list[Any]:
-        def row(cls: str, *parts: Any) -> Any:
-            box = ipywidgets.Box(parts)
-            box.add_class(cls)
-            return box
-
-        self._explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self._notes)
-        main = row(
-            "ex-main",
-            row("ex-bar", *self._buttons.values(), self._progress),
-            self._message,
-            row("ex-pictures", *self._pictures.values()),
-            self._scrubber,
-            self._tabs,
-            self._explained,
-            self._code_panel,
-            self._about,
-        )
+        bar = row("ex-bar", *self._buttons.values(), self._progress)
+        main = row("ex-main", bar, self._message, *self._screen.parts)
         return [row("ex-columns", self._controls, main)]
 
     # --- for the person at the keyboard ---
@@ -218,7 +167,7 @@ class Explorer(ipywidgets.VBox):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for everything in the background; return whether it ended within `timeout` seconds each."""
-        waits = [self._looking.wait, self._asking.wait, self._analysing.wait]
+        waits = [self._looking.wait, self._asking.wait, self._screen.wait]
         waits += [self._job.wait] if self._job is not None else []
         return all([wait(timeout) for wait in waits])
 
@@ -229,15 +178,13 @@ class Explorer(ipywidgets.VBox):
         with self._lock, self._controls.hold_sync():
             self._controls.seq = int(content.get("seq", 0))
             if "width" in content:
-                self._width = max(240, int(content["width"]))
-                if self._chart is not None:
-                    self._chart.fit(self._width)
+                self._screen.fit(int(content["width"]))
             if "dark" in content:
-                self._dark = bool(content["dark"])
-                self._draw_chart()
+                self._screen.turn(bool(content["dark"]))
             if content.get("opened"):
                 self._safely(self._open)
-                self._analysing(self._make_chart)
+                self._screen.open()
+                self._asking(partial(self._offer, "solver", "solver"))  # the first judgement loads much
             elif "open" in content:
                 self._asking(partial(self._offer, str(content["open"]), str(content.get("kind", ""))))
             elif "id" in content:
@@ -308,20 +255,7 @@ class Explorer(ipywidgets.VBox):
                 self._typed.pop(gone, None)
                 self._wrong.pop(gone, None)
             self._controls.groups = groups
-            stale = self._shown is not None and self._shown != self._spec
-            for name in ("Reconstruction", "Error"):
-                self._pictures[name].stale = stale
-            if stale:
-                self._explained.add_class("ex-stale")
-            else:
-                self._explained.remove_class("ex-stale")
-            self._write()
-
-    def _write(self) -> None:
-        if self._tabs.selected == _TITLES.index("Code"):
-            self._code.pieces = code_pieces(self._spec)
-        if self._tabs.selected == _TITLES.index("About"):
-            self._about.value = about_html(self._spec)
+            self._screen.show_spec(self._spec)
 
     def _look(self, spec: RunSpec) -> None:
         """Check a specification and show its truth and data, before anything is solved."""
@@ -337,10 +271,9 @@ class Explorer(ipywidgets.VBox):
             self._misfit = error
             if error is not None and not self._wrong:
                 self._say(self._sentence(error))
-            for name in ("Truth", "Data"):
-                self._pictures[name].stale = problem is None
+            self._screen.unknown_problem(problem is None)
             if problem is not None:
-                self._show_problem(problem)
+                self._screen.show_problem(problem)
             self._refresh()
 
     # --- a run ---
@@ -350,17 +283,9 @@ class Explorer(ipywidgets.VBox):
         with self._lock:
             if job is not self._job or job.problem is None:
                 return
-            if job.problem is not self._problem and job.spec == self._spec:
-                self._show_problem(job.problem)
-            if self._shown is not job.spec:
-                self._shown = job.spec
-                self._scrubber.groups = []
-                if self._tabs.selected == 0:
-                    self._notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
-                self._refresh()
-            self._show_pictures(*after(job.problem, s.x, f"step {s.step}", _system(s.history, s.step)))
-            if self._chart is not None and self._tabs.selected == 0:
-                self._chart.grow(measures(s.history, job.problem), noise_level(job.problem), self._dark)
+            if job.problem is not self._screen.problem and job.spec == self._spec:
+                self._screen.show_problem(job.problem)
+            self._screen.show_snapshot(job.spec, job.problem, s)
             left = "" if s.left != s.left else f", left {s.left:.1f} s"
             said = f"step {s.step:,} · {costs(s.costs)} · {s.seconds:.2f} s{left}"
             self._progress.value = progress_html(s.fraction, said)
@@ -374,13 +299,11 @@ class Explorer(ipywidgets.VBox):
             if job.error is not None:
                 self._failed(job.error)
                 return
-            before = self.result
-            self.result, self._misfit = job.result(0), None
-            self._cancelled = job.progress.state == "cancelled"
+            run, self._misfit = job.result(0), None
             try:
-                self._show_result(self.result)
+                self._show_result(run, job.progress.state == "cancelled")
+                self.result = run
             except Exception as error:
-                self.result = before
                 self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -393,125 +316,18 @@ class Explorer(ipywidgets.VBox):
             self._say(f"The run failed: {type(error).__name__}: {error}")
         self._progress.value = progress_html(0, "no result")
         if self.result is not None:
-            self._show_result(self.result)
+            self._show_result(self.result, self._screen.cancelled)
         self._refresh()
 
-    def _show_result(self, run: Run) -> None:
-        self._shown = run.spec
-        steps = self._iterates(run)
-        picked = marks(run)
-        at = picked.get("rule", picked.get("stop", max(steps, default=0)))
-        self._step = at
-        self._show_iterate(run, at)
-        facts = " · ".join(f"{name} {step}" for name, step in picked.items())
-        self._scrubber.groups = (
-            [] if len(steps) < 2 else [{"title": "", "rows": [_scrubber_row(list(steps), at, facts)]}]
-        )
+    def _show_result(self, run: Run, cancelled: bool) -> None:
+        self._screen.show_run(run, cancelled)
         count = len(run.history.get("seconds", ()))
         seconds = float(run.history["seconds"][-1]) if count else 0.0
         said = f"{count:,} {'step' if count == 1 else 'steps'} · {costs(run.costs)} · {seconds:.2f} s"
         self._progress.value = progress_html(1, said)
         self._refresh()
-        self._draw_chart()
 
-    def _iterates(self, run: Run) -> dict[int, Any]:
-        """Return the iterates that were kept, by step."""
-        kept = [*run.snapshots, *(p for p in (run.stopped, run.best) if p is not None)]
-        found = {int(first(p.step)): p.x for p in kept}
-        return dict(sorted(found.items()))
-
-    def _show_iterate(self, run: Run, step: int) -> None:
-        x = self._iterates(run).get(step, run.x)
-        name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
-        direct = len(run.history.get("seconds", ())) < 2
-        self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", _system(run.history, step)))
-
-    def _scrub(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
-        """Show another of the iterates that were kept; nothing is solved for it."""
-        with self._lock, self._scrubber.hold_sync():
-            self._scrubber.seq = int(content.get("seq", 0))
-            if self.result is None or not self._scrubber.groups or content.get("id") != "iterate":
-                return
-            row = self._scrubber.groups[0]["rows"][0]
-            try:
-                wanted = float(content.get("value"))  # type: ignore[arg-type]
-            except (TypeError, ValueError):
-                wanted = row["value"]
-            step = min(row["rests"], key=lambda rest: abs(rest - wanted))
-            self._scrubber.groups = [{"title": "", "rows": [{**row, "value": step, "text": f"{step}"}]}]
-            self._step = step
-            self._show_iterate(self.result, step)
-            self._draw_chart()
-
-    # --- drawing ---
-
-    def _show_problem(self, problem: Problem) -> None:
-        if problem is not self._problem:
-            self._problem, self._report = problem, None
-        self._show_pictures(*panels.before(problem))
-        if self._tabs.selected == 1:
-            self._analyse()
-
-    def _show_pictures(self, *panels: Panel) -> None:
-        for panel in panels:
-            self._pictures[panel.title.partition(",")[0]].show(panel)
-
-    def _select(self) -> None:
-        """Show the panel of the selected tab."""
-        with self._lock:
-            chosen = _TITLES[self._tabs.selected]
-            shown = {"Code": self._code_panel, "About": self._about}.get(chosen, self._explained)
-            for panel in (self._explained, self._code_panel, self._about):
-                (panel.remove_class if panel is shown else panel.add_class)("ex-hidden")
-            self._write()
-            self._draw_chart()
-
-    def _draw_chart(self) -> None:
-        if self._tabs.selected == 1:
-            self._analyse()
-        elif self._tabs.selected == 0 and self.result is not None and self._shown == self.result.spec:
-            if self._chart is not None:
-                self._chart.show(convergence(self.result, self._dark, self._step))
-            self._notes.value = notes_html(self._explained_result(self.result))
-
-    def _explained_result(self, run: Run) -> list[Note]:
-        """Return the notes of a result; one that was cancelled after its stop says that as well."""
-        notes = explain(run)
-        if self._cancelled and Reason(first(run.reason)) is not Reason.CANCELLED:
-            steps = len(run.history["seconds"])
-            notes.insert(0, Note("warn", f"Cancelled at step {steps:,}", "What was found by then is kept."))
-        return notes
-
-    def _analyse(self) -> None:
-        """Show the spectrum of the operator that is on the screen; computed when somebody looks."""
-        problem = self._problem
-        if problem is None:
-            return
-        if self._report is not None:
-            if self._chart is not None:
-                self._chart.show(spectrum(self._report, self._dark))
-            self._notes.value = notes_html([_explained(self._report)])
-            return
-
-        def work() -> None:
-            try:
-                name = "picard" if problem.y is not None else "singular_values"
-                report = analyses[name].bind(problem.offers, {})()
-            except SpecError as error:
-                with self._lock:
-                    if problem is self._problem and self._tabs.selected == 1:
-                        self._notes.value = notes_html(
-                            [Note("plain", "No spectrum here", choices.sentence(error.message))]
-                        )
-                return
-            with self._lock:
-                if problem is self._problem:
-                    self._report = report
-                    if self._tabs.selected == 1:
-                        self._analyse()
-
-        self._notes.value = notes_html([Note("plain", "Computing", "The singular values are on their way.")])
-        self._analysing(work)
+    # --- words ---
 
     def _say(self, said: str, kind: str = "alert") -> None:
         self._message.value = message_html(said, kind)
@@ -550,16 +366,6 @@ class Explorer(ipywidgets.VBox):
             if self.result is None and self._job is None:
                 self.run()
 
-    def _make_chart(self) -> None:
-        """Make the chart for a page that has opened, and load what its lists will need."""
-        chart = Chart(self._width, instead_of=self._chart)
-        with self._lock:
-            self._chart = chart
-            chart.fit(self._width)
-            self._draw_chart()
-            self._explained.children = (chart.widget, self._notes)
-        self._offer("solver", "solver")  # the first judgement loads much
-
     def __repr__(self) -> str:
         names = [choice.name for choice in (self._spec.problem, self._spec.operator, self._spec.solver) if choice]
         return f"<Explorer: {', '.join(names)}{'; ' + repr(self.result) if self.result is not None else ''}>"
@@ -587,21 +393,3 @@ def _begin(spec: Any, chosen: Mapping[str, Any]) -> RunSpec:
     except SpecError:
         return choices.fit(wanted, set(chosen)) or wanted
     return wanted
-
-
-def _system(history: Mapping[str, Any], step: int) -> int | None:
-    """Return the system that a step solved, where there is a sequence of them."""
-    return int(history["system"][step - 1]) if "system" in history and step else None
-
-
-def _scrubber_row(steps: list[int], at: int, facts: str) -> dict[str, Any]:
-    return {
-        "id": "iterate", "type": "int", "label": "Iterate", "name": "Iterate shown", "depth": 0, "rests": steps,
-        "value": at, "text": f"{at}", "unit": f"of {steps[-1]} · {facts}" if facts else f"of {steps[-1]}",
-        "optional": False, "help": "Look at another of the iterates that were kept; nothing is solved for it",
-        "error": "",
-    }  # fmt: skip
-
-
-def _explained(report: Any) -> Note:
-    return Note("plain", "What the spectrum says", report.sentence)

@@ -53,15 +53,15 @@ def test_a_stress_spec_runs_in_the_widget(name, caplog):
         run = widget.run().result(60)
         assert widget.wait(60)
         for tab in range(4):
-            widget._tabs.selected = tab
+            widget._screen.tabs.selected = tab
             assert widget.wait(60)
     assert [record.getMessage() for record in caplog.records] == []
     assert widget.result is run
     assert widget._message.value == ""
     assert "step" in widget._progress.value
     for title in ("Truth", "Reconstruction", "Error"):
-        assert widget._pictures[title].description.startswith(title)
-        assert "nothing to show" not in widget._pictures[title].description
+        assert widget._screen.pictures[title].description.startswith(title)
+        assert "nothing to show" not in widget._screen.pictures[title].description
     again = ex.run(spec)
     for column in set(run.history) - {"seconds"}:
         np.testing.assert_array_equal(run.history[column], again.history[column])

@@ -23,9 +23,9 @@ def test_it_runs_what_the_controls_say(make):
     run = w.run().result(60)
     assert w.result is run
     assert run.spec == w.spec
-    assert "Discrepancy principle" in w._notes.value
-    assert w._pictures["Reconstruction"].kind == "curves"
-    assert not w._pictures["Reconstruction"].stale
+    assert "Discrepancy principle" in w._screen.notes.value
+    assert w._screen.pictures["Reconstruction"].kind == "curves"
+    assert not w._screen.pictures["Reconstruction"].stale
 
 
 def test_it_begins_with_semi_convergence_for_all_to_see(make):
@@ -36,7 +36,7 @@ def test_it_begins_with_semi_convergence_for_all_to_see(make):
         assert run.reason is Reason.RULE
         assert run.stopped.step < run.best.step < len(error)
         assert error[-1] > 2 * error[run.best.step - 1]
-        assert "noise is being fitted" in w._notes.value
+        assert "noise is being fitted" in w._screen.notes.value
 
 
 def test_a_control_changes_the_specification_and_marks_the_result_as_stale(make):
@@ -44,11 +44,11 @@ def test_a_control_changes_the_specification_and_marks_the_result_as_stale(make)
     w.run().result(60)
     report(w, id="operator.params.sigma", value=3.5)
     assert w.spec.operator.params["sigma"] == 3.5
-    assert w._pictures["Reconstruction"].stale
-    assert "ex-stale" in w._explained._dom_classes
+    assert w._screen.pictures["Reconstruction"].stale
+    assert "ex-stale" in w._screen.explained._dom_classes
     report(w, id="operator.params.sigma", value="2")
-    assert not w._pictures["Reconstruction"].stale
-    assert "ex-stale" not in w._explained._dom_classes
+    assert not w._screen.pictures["Reconstruction"].stale
+    assert "ex-stale" not in w._screen.explained._dom_classes
 
 
 def test_truth_and_data_follow_the_controls_before_anything_is_solved(make):
@@ -56,11 +56,11 @@ def test_truth_and_data_follow_the_controls_before_anything_is_solved(make):
     report(w, id="operator.params.sigma", value=3.5)
     assert w.wait(60)
     assert w.result is None
-    assert w._pictures["Truth"].kind == w._pictures["Data"].kind == "curves"
-    before = w._pictures["Data"].curves
+    assert w._screen.pictures["Truth"].kind == w._screen.pictures["Data"].kind == "curves"
+    before = w._screen.pictures["Data"].curves
     report(w, id="seed", value="7")
     assert w.wait(60)
-    assert w._pictures["Data"].curves != before
+    assert w._screen.pictures["Data"].curves != before
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_truth_and_data_follow_the_controls_before_anything_is_solved(make):
 def test_bad_input_is_one_sentence_and_the_last_result_stays(make, path, value, says):
     w = make()
     run = w.run().result(60)
-    pixels = w._pictures["Reconstruction"].curves
+    pixels = w._screen.pictures["Reconstruction"].curves
     report(w, id=path, value=value)
     assert says in html.unescape(w._message.value)
     assert 'role="alert"' in w._message.value
@@ -85,7 +85,7 @@ def test_bad_input_is_one_sentence_and_the_last_result_stays(make, path, value, 
     assert rows(w)[path]["error"]
     assert w.spec == run.spec
     assert w.result is run
-    assert w._pictures["Reconstruction"].curves == pixels
+    assert w._screen.pictures["Reconstruction"].curves == pixels
     with pytest.raises(SpecError):
         w.run()
     w._run_button.click()  # from the page: a sentence, no traceback
@@ -112,7 +112,7 @@ def test_a_misfit_of_parts_marks_the_part_at_fault(make):
     job = w.run()
     assert job.wait(60)
     assert w.result is run
-    assert w._pictures["Reconstruction"].stale
+    assert w._screen.pictures["Reconstruction"].stale
     w.change(solver="cgls")
     assert w.wait(60)
     assert w._message.value == ""
@@ -143,7 +143,7 @@ def test_cancel_keeps_the_partial_result_and_says_so(make):
     assert time.monotonic() - asked < 5
     assert w.result is run
     assert 5 < len(run.history["seconds"]) < 100_000
-    assert "Cancelled at step" in w._notes.value
+    assert "Cancelled at step" in w._screen.notes.value
     assert w._cancel_button.disabled
 
 
@@ -156,7 +156,7 @@ def test_a_second_run_cancels_the_first_and_only_it_is_shown(make):
     assert first.wait(60)
     assert first.progress.state == "cancelled"
     assert w.result is run
-    assert w._shown == w.spec == run.spec
+    assert w._screen.shown == w.spec == run.spec
 
 
 def test_many_threads_may_turn_the_knobs_while_it_runs(make):
@@ -189,7 +189,7 @@ def test_many_threads_may_turn_the_knobs_while_it_runs(make):
 def test_at_most_ten_frames_a_second_are_drawn(make):
     w = make(**SLOW)
     drawn = []
-    w._pictures["Reconstruction"].observe(lambda _: drawn.append(time.monotonic()), "title")
+    w._screen.pictures["Reconstruction"].observe(lambda _: drawn.append(time.monotonic()), "title")
     begun = time.monotonic()
     job = w.run()
     time.sleep(1.5)
@@ -202,16 +202,16 @@ def test_any_iterate_that_was_kept_can_be_looked_at_without_solving(make):
     w = make(record={"keep_going": True})
     run = w.run().result(60)
     spent = dict(run.costs)
-    row = w._scrubber.groups[0]["rows"][0]
+    row = w._screen.scrubber.groups[0]["rows"][0]
     assert {run.stopped.step, run.best.step, len(run.history["seconds"])} <= set(row["rests"])
     assert row["value"] == run.stopped.step
-    picked = w._pictures["Reconstruction"].curves
-    w._scrub(None, {"id": "iterate", "value": row["rests"][-1]}, None)
-    assert w._pictures["Reconstruction"].curves != picked
-    assert w._pictures["Reconstruction"].title == f"Reconstruction, step {row['rests'][-1]}"
-    w._scrub(None, {"id": "iterate", "value": "nonsense"}, None)
-    w._scrub(None, {"id": "iterate", "value": run.stopped.step}, None)
-    assert w._pictures["Reconstruction"].curves == picked
+    picked = w._screen.pictures["Reconstruction"].curves
+    w._screen.scrub(None, {"id": "iterate", "value": row["rests"][-1]}, None)
+    assert w._screen.pictures["Reconstruction"].curves != picked
+    assert w._screen.pictures["Reconstruction"].title == f"Reconstruction, step {row['rests'][-1]}"
+    w._screen.scrub(None, {"id": "iterate", "value": "nonsense"}, None)
+    w._screen.scrub(None, {"id": "iterate", "value": run.stopped.step}, None)
+    assert w._screen.pictures["Reconstruction"].curves == picked
     assert dict(run.costs) == spent
 
 
@@ -325,8 +325,8 @@ def test_upload_of_a_file_of_ones_own(make, tmp_path, monkeypatch):
 
 def test_the_code_tab_gives_the_same_run(make):
     w = make(noise={"name": "gaussian", "params": {"level": 0.01}}, seed=5, record={"keep_going": True})
-    w._tabs.selected = 2
-    pieces = dict(w._code.pieces)
+    w._screen.tabs.selected = 2
+    pieces = dict(w._screen.code.pieces)
     assert ex.RunSpec.from_json(pieces["JSON"]) == w.spec
     import shlex
 
@@ -339,7 +339,7 @@ def test_the_code_tab_gives_the_same_run(make):
     assert names["spec"] == w.spec
     assert torch.equal(names["run"].x, w.run().result(60).x)
     report(w, id="seed", value="6")
-    assert ex.RunSpec.from_json(dict(w._code.pieces)["JSON"]).seed == 6
+    assert ex.RunSpec.from_json(dict(w._screen.code.pieces)["JSON"]).seed == 6
 
 
 @pytest.mark.parametrize("kind", sorted(set(ex.RunSpec.kinds.values())))
@@ -357,21 +357,21 @@ def test_the_python_cell_of_every_choice_makes_the_same_specification(kind):
 def test_the_spectrum_is_computed_when_somebody_looks(make):
     w = make()
     w.run().result(60)
-    assert w._report is None
-    w._tabs.selected = 1
+    assert w._screen.report is None
+    w._screen.tabs.selected = 1
     assert w.wait(60)
-    assert w._report.values.shape == (64,)
-    assert "directions" in w._notes.value
-    w._tabs.selected = 0
-    assert "Discrepancy principle" in w._notes.value
+    assert w._screen.report.values.shape == (64,)
+    assert "directions" in w._screen.notes.value
+    w._screen.tabs.selected = 0
+    assert "Discrepancy principle" in w._screen.notes.value
 
 
 def test_the_about_tab_tells_of_every_chosen_part(make):
     w = make(solver="cgls")
-    w._tabs.selected = 3
-    assert "Hestenes &amp; Stiefel 1952" in w._about.value
-    assert "A step costs 1 A, 1 Aᴴ." in w._about.value
-    assert "$$" in w._about.value
+    w._screen.tabs.selected = 3
+    assert "Hestenes &amp; Stiefel 1952" in w._screen.about.value
+    assert "A step costs 1 A, 1 Aᴴ." in w._screen.about.value
+    assert "$$" in w._screen.about.value
 
 
 def test_what_strangers_wrote_is_shown_as_text(make):
@@ -397,7 +397,7 @@ def test_showing_it_twice_solves_once(make):
     assert w._job is job
     assert w.wait(120)
     assert w.result is not None
-    assert w._chart is not None
+    assert w._screen._chart is not None
 
 
 def _until(condition, seconds: float = 60) -> None:

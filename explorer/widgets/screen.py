@@ -1,0 +1,280 @@
+"""What is seen of a problem and of its run: pictures, iterates, and the tabs that explain them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets
+
+from explorer.catalogue import SpecError, analyses
+from explorer.engine.driver import Snapshot
+from explorer.engine.problem import Problem
+from explorer.engine.reasons import Reason
+from explorer.engine.run import Run
+from explorer.engine.spec import RunSpec
+from explorer.figures import panels
+from explorer.figures.curves import convergence, first, marks, measures, noise_level, spectrum
+from explorer.figures.panels import Panel, after
+from explorer.figures.words import Note, explain
+from explorer.widgets.background import Latest
+from explorer.widgets.canvas import Picture
+from explorer.widgets.choices import sentence
+from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
+
+TABS = ("Convergence", "Spectrum", "Code", "About")
+
+
+class Screen:
+    """Shows what it is given, and answers the scrubber and the tabs by itself; it starts no run.
+
+    Parameters
+    ----------
+    lock : RLock
+        Held while anything changes.
+    spec : RunSpec
+        What the controls say.
+
+    Attributes
+    ----------
+    parts : tuple of Widget
+        Pictures, scrubber, tabs and their panels, from top to bottom.
+    problem : Problem or None
+        What the truth and the data are of.
+    shown : RunSpec or None
+        What the reconstruction, the error and the curves are of.
+    run : Run or None
+        The finished run on the screen.
+    cancelled : bool
+        Whether a person ended it.
+    """
+
+    def __init__(self, lock: threading.RLock, spec: RunSpec) -> None:
+        self._lock, self._spec = lock, spec
+        self.problem: Problem | None = None
+        self.shown: RunSpec | None = None
+        self.run: Run | None = None
+        self.cancelled = False
+        self.report: Any = None
+        self._dark, self._width, self._step = False, 640, 0
+        self._analysing = Latest("explorer-analyse")
+        self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
+        self.scrubber = Controls()
+        self.scrubber.on_msg(self.scrub)
+        self.tabs = Tabs(titles=list(TABS))
+        self.tabs.observe(lambda _: self._select(), "selected")
+        self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
+        self.notes = text("", "ex-notes")
+        self.code, self.about = Code(), ipywidgets.HTMLMath()
+        self._code_panel = ipywidgets.Box([self.code])
+        self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
+        for panel in (self._code_panel, self.about):
+            panel.add_class("ex-hidden")
+        self.parts = (
+            row("ex-pictures", *self.pictures.values()),
+            self.scrubber,
+            self.tabs,
+            self.explained,
+            self._code_panel,
+            self.about,
+        )
+
+    def open(self) -> None:
+        """Make the chart, in the background, for a page that has opened."""
+        self._analysing(self._make_chart)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
+        return self._analysing.wait(timeout)
+
+    def fit(self, width: int) -> None:
+        """Fill a place of another width in pixels."""
+        self._width = max(240, width)
+        if self._chart is not None:
+            self._chart.fit(self._width)
+
+    def turn(self, dark: bool) -> None:
+        """Follow the theme of the page."""
+        self._dark = dark
+        self._draw_chart()
+
+    # --- what is shown ---
+
+    def show_spec(self, spec: RunSpec) -> None:
+        """Show what the controls say, and mark what belongs to other settings."""
+        self._spec = spec
+        stale = self.shown is not None and self.shown != spec
+        for name in ("Reconstruction", "Error"):
+            self.pictures[name].stale = stale
+        (self.explained.add_class if stale else self.explained.remove_class)("ex-stale")
+        self._write()
+
+    def show_problem(self, problem: Problem) -> None:
+        """Show a truth and its data."""
+        if problem is not self.problem:
+            self.problem, self.report = problem, None
+        self._show_pictures(*panels.before(problem))
+        if self._selected == "Spectrum":
+            self._analyse()
+
+    def unknown_problem(self, unknown: bool) -> None:
+        """Say whether the truth and the data belong to settings that cannot be built."""
+        for name in ("Truth", "Data"):
+            self.pictures[name].stale = unknown
+
+    def show_snapshot(self, spec: RunSpec, problem: Problem, s: Snapshot) -> None:
+        """Show an iterate of a run under way."""
+        if self.shown is not spec:
+            self.shown = spec
+            self.scrubber.groups = []
+            if self._selected == "Convergence":
+                self.notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
+            self.show_spec(self._spec)
+        self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step)))
+        if self._chart is not None and self._selected == "Convergence":
+            self._chart.grow(measures(s.history, problem), noise_level(problem), self._dark)
+
+    def show_run(self, run: Run, cancelled: bool) -> None:
+        """Show a finished run at the iterate that its rule or its stop picked."""
+        self.run, self.shown, self.cancelled = run, run.spec, cancelled
+        steps, picked = list(_iterates(run)), marks(run)
+        self._step = picked.get("rule", picked.get("stop", max(steps, default=0)))
+        self._show_iterate(run)
+        facts = " · ".join(f"{name} {step}" for name, step in picked.items())
+        rows = [_scrubber_row(steps, self._step, facts)]
+        self.scrubber.groups = [] if len(steps) < 2 else [{"title": "", "rows": rows}]
+        self.show_spec(self._spec)
+        self._draw_chart()
+
+    # --- the iterates that were kept ---
+
+    def scrub(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
+        """Show another of the iterates that were kept; nothing is solved for it."""
+        with self._lock, self.scrubber.hold_sync():
+            self.scrubber.seq = int(content.get("seq", 0))
+            if self.run is None or not self.scrubber.groups or content.get("id") != "iterate":
+                return
+            row = self.scrubber.groups[0]["rows"][0]
+            try:
+                wanted = float(content.get("value"))  # type: ignore[arg-type]
+            except (TypeError, ValueError):
+                wanted = row["value"]
+            self._step = min(row["rests"], key=lambda rest: abs(rest - wanted))
+            self.scrubber.groups = [{"title": "", "rows": [{**row, "value": self._step, "text": f"{self._step}"}]}]
+            self._show_iterate(self.run)
+            self._draw_chart()
+
+    def _show_iterate(self, run: Run) -> None:
+        step = self._step
+        x = _iterates(run).get(step, run.x)
+        name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
+        direct = len(run.history.get("seconds", ())) < 2
+        self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", _system(run.history, step)))
+
+    def _show_pictures(self, *shown: Panel) -> None:
+        for panel in shown:
+            self.pictures[panel.title.partition(",")[0]].show(panel)
+
+    # --- the tabs ---
+
+    @property
+    def _selected(self) -> str:
+        return TABS[self.tabs.selected]
+
+    def _select(self) -> None:
+        """Show the panel of the selected tab."""
+        with self._lock:
+            shown = {"Code": self._code_panel, "About": self.about}.get(self._selected, self.explained)
+            for panel in (self.explained, self._code_panel, self.about):
+                (panel.remove_class if panel is shown else panel.add_class)("ex-hidden")
+            self._write()
+            self._draw_chart()
+
+    def _write(self) -> None:
+        if self._selected == "Code":
+            self.code.pieces = code_pieces(self._spec)
+        if self._selected == "About":
+            self.about.value = about_html(self._spec)
+
+    def _draw_chart(self) -> None:
+        if self._selected == "Spectrum":
+            self._analyse()
+        elif self._selected == "Convergence" and self.run is not None and self.shown == self.run.spec:
+            if self._chart is not None:
+                self._chart.show(convergence(self.run, self._dark, self._step))
+            self.notes.value = notes_html(self._explanations(self.run))
+
+    def _explanations(self, run: Run) -> list[Note]:
+        """Return the notes of a result; one that was cancelled after its stop says that as well."""
+        notes = explain(run)
+        if self.cancelled and Reason(first(run.reason)) is not Reason.CANCELLED:
+            steps = len(run.history["seconds"])
+            notes.insert(0, Note("warn", f"Cancelled at step {steps:,}", "What was found by then is kept."))
+        return notes
+
+    def _analyse(self) -> None:
+        """Show the spectrum of the operator that is on the screen; computed when somebody looks."""
+        problem = self.problem
+        if problem is None:
+            return
+        if self.report is not None:
+            if self._chart is not None:
+                self._chart.show(spectrum(self.report, self._dark))
+            self.notes.value = notes_html([Note("plain", "What the spectrum says", self.report.sentence)])
+            return
+
+        def work() -> None:
+            report, refusal = None, ""
+            try:
+                name = "picard" if problem.y is not None else "singular_values"
+                report = analyses[name].bind(problem.offers, {})()
+            except SpecError as error:
+                refusal = sentence(error.message)
+            with self._lock:
+                if problem is not self.problem:
+                    return
+                self.report = report
+                if self._selected == "Spectrum" and report is not None:
+                    self._analyse()
+                elif self._selected == "Spectrum":
+                    self.notes.value = notes_html([Note("plain", "No spectrum here", refusal)])
+
+        self.notes.value = notes_html([Note("plain", "Computing", "The singular values are on their way.")])
+        self._analysing(work)
+
+    def _make_chart(self) -> None:
+        chart = Chart(self._width, instead_of=self._chart)
+        with self._lock:
+            self._chart = chart
+            chart.fit(self._width)
+            self._draw_chart()
+            self.explained.children = (chart.widget, self.notes)
+
+
+def row(cls: str, *parts: Any) -> ipywidgets.Box:
+    """Return a box of widgets with a class of the style sheet."""
+    box = ipywidgets.Box(parts)
+    box.add_class(cls)
+    return box
+
+
+def _iterates(run: Run) -> dict[int, Any]:
+    """Return the iterates that were kept, by step."""
+    kept = [*run.snapshots, *(p for p in (run.stopped, run.best) if p is not None)]
+    return dict(sorted({int(first(p.step)): p.x for p in kept}.items()))
+
+
+def _system(history: Mapping[str, Any], step: int) -> int | None:
+    """Return the system that a step solved, where there is a sequence of them."""
+    return int(history["system"][step - 1]) if "system" in history and step else None
+
+
+def _scrubber_row(steps: list[int], at: int, facts: str) -> dict[str, Any]:
+    last = max(steps, default=0)
+    return {
+        "id": "iterate", "type": "int", "label": "Iterate", "name": "Iterate shown", "depth": 0, "rests": steps,
+        "value": at, "text": f"{at}", "unit": f"of {last} · {facts}" if facts else f"of {last}",
+        "optional": False, "help": "Look at another of the iterates that were kept; nothing is solved for it",
+        "error": "",
+    }  # fmt: skip
