@@ -93,8 +93,10 @@ def safe_divide(a: Tensor, b: Tensor) -> Tensor:
     This is the one division of the solvers: a sample that has converged or broken down gets step length zero and
     stays where it is, without any absolute threshold, so that scaling the data scales the answer.
     """
-    zero = b == 0
-    return torch.where(zero, 0.0, a / torch.where(zero, 1.0, b))  # the inner one keeps gradients finite
+    zero = b.logical_not()
+    if torch.is_grad_enabled():
+        return torch.where(zero, 0.0, a / torch.where(zero, 1.0, b))  # the inner one keeps gradients finite
+    return (a / b).masked_fill_(zero, 0.0)  # half the time, which a step of a fast operator notices
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

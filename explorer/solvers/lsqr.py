@@ -67,12 +67,13 @@ def lsqr(
             phi_hat = phi_bar * safe_divide(rho_bar, rho_hat)
             psi2 = psi2 + damping * safe_divide(phi_bar, rho_hat) ** 2
         rho = (rho_hat**2 + beta**2).sqrt()
-        c, s = safe_divide(rho_hat, rho), safe_divide(beta, rho)
+        inverse = safe_divide(torch.ones_like(rho), rho)
+        c, s = rho_hat * inverse, beta * inverse
         theta, rho_bar = s * alpha, -c * alpha
         phi, phi_bar = c * phi_hat, s * phi_hat
-        length = torch.where(active, safe_divide(phi, rho), 0)
+        length = torch.where(active, phi * inverse, 0)
         axpy_(x, length, w)
-        xpay_(w, -safe_divide(theta, rho), v)
+        xpay_(w, -theta * inverse, v)
         # norms by recurrence; a sample that has reached rounding keeps its x
         gradient, before = (phi_bar * c).abs() * alpha, gradient
         all2 = torch.where(active, phi_bar**2 + psi2, all2)
