@@ -24,7 +24,7 @@ def batch_of(spec: RunSpec) -> tuple[int, ...]:
     for field, kind in RunSpec.kinds.items():
         if (choice := getattr(spec, field)) is not None:
             found = dict(_lists(SHELVES[kind][choice.name], choice.params, f"{field}.params"))
-            if found and field in ("problem", "operator", "noise"):
+            if found and field in ("problem", "operator", "noise", "simulator"):
                 raise SpecError("takes one value, since there is one problem for all samples", next(iter(found)))
             sizes |= found
     if len(set(sizes.values())) > 1:

@@ -7,6 +7,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from explorer.catalogue import SHELVES, SpecError
 from explorer.engine.batches import batch_of, shaped
 from explorer.engine.problem import Problem, space_of
+from explorer.engine.simulate import averaged, finer_operator, finer_problem, refuse_other_data
 from explorer.engine.spec import Choice, RunSpec, canonical
 from explorer.linalg import Blocks, Rng, convert
 from explorer.operators.base import LinearOperator
@@ -94,7 +96,10 @@ def build(spec: RunSpec) -> Problem:
         finite.
     """
     device, batch = device_of(spec), batch_of(spec)
-    truth = _truth(spec, device)
+    truth = fine = _truth(spec, device)
+    if spec.finer > 1:
+        fine = _truth(spec.replace(problem=finer_problem(spec)), device)
+        truth = replace(truth, x=averaged(fine.x, space_of(truth.x), spec.finer))
     domain = truth.domain if truth.domain is not None else space_of(truth.x)
     refuse_huge(domain.size * math.prod(batch), "unknowns", "problem")
     offers: dict[str, Any] = {"domain": domain, **truth.offers}
@@ -104,7 +109,7 @@ def build(spec: RunSpec) -> Problem:
             "an operator measures one unknown, and this problem is a sequence of them: set it to None", "operator"
         )
     if spec.operator is not None:
-        model = _operator(spec, offers)
+        model = _operator(spec, spec.operator, offers)
         refuse_huge(model.codomain.size * math.prod(batch), "data", "operator")
         offers |= {"F": model, "codomain": model.codomain}
         if isinstance(model, LinearOperator):
@@ -118,7 +123,7 @@ def build(spec: RunSpec) -> Problem:
             offers["codomain"].check(offers["y"], "the data")
             batch = (*batch, *offers["codomain"].batch(offers["y"]))
         with torch.no_grad():
-            clean = _data(spec, truth, offers, batch)
+            clean = _data(spec, fine, offers, batch)
     if "x0" in offers:
         offers["x0"] = domain.expand(offers["x0"], batch)
     offers["prior"] = make(spec.prior, "prior", offers, spec)
@@ -131,7 +136,7 @@ def _data(spec: RunSpec, truth: Truth, offers: dict[str, Any], batch: tuple[int,
     """Offer the data and what is known of them; return the data without noise where they are simulated."""
     Y, clean = offers["codomain"], None
     if "y" not in offers and truth.x is not None:
-        clean = offers["F"].forward(truth.x)
+        clean = _measured(spec, truth, offers)
         noise = offers["noise"] = offers["noise"].at(clean, Y)
         offers["y"] = _sample(noise, clean, Rng(spec.seed, "noise", spec.draws))
         if not isinstance(clean, Blocks):
@@ -141,6 +146,22 @@ def _data(spec: RunSpec, truth: Truth, offers: dict[str, Any], batch: tuple[int,
         offers["data_norm"] = Y.norm(offers["y"]).expand(batch)
         offers["data_size"] = sum(s.size * (2 if s.is_complex else 1) for s in getattr(Y, "spaces", (Y,)))
         offers["y"] = Y.expand(offers["y"], batch)
+    return clean
+
+
+def _measured(spec: RunSpec, fine: Truth, offers: Mapping[str, Any]) -> Any:
+    """Return what the simulator gives of the truth, before the noise."""
+    if spec.simulator is None and spec.finer == 1:
+        return offers["F"].forward(fine.x)
+    choice = spec.simulator or spec.operator
+    assert choice is not None
+    if spec.finer > 1:
+        choice = finer_operator(choice, spec)
+    model = _operator(spec, choice, {**offers, "domain": space_of(fine.x)})
+    refuse_huge(model.codomain.size, "data", "finer" if spec.simulator is None else "simulator")
+    clean = model.forward(fine.x)
+    clean = averaged(clean, offers["codomain"], spec.finer)
+    refuse_other_data(clean, offers["codomain"], spec)
     return clean
 
 
@@ -168,16 +189,15 @@ def _truth(spec: RunSpec, device: torch.device) -> Truth:
     return Truth(x, move(dict(truth.offers)), truth.align, move(truth.domain))
 
 
-def _operator(spec: RunSpec, offers: Mapping[str, Any]) -> Any:
+def _operator(spec: RunSpec, choice: Choice, offers: Mapping[str, Any]) -> Any:
     """Return the operator: a recent one where it depends on nothing but the domain. Operators are immutable."""
-    assert spec.operator is not None
-    component, domain = SHELVES["operator"][spec.operator.name], offers["domain"]
-    build = functools.partial(make, spec.operator, "operator", offers, spec)
+    component, domain = SHELVES["operator"][choice.name], offers["domain"]
+    build = functools.partial(make, choice, "operator", offers, spec)
     names = {n.name for n in component.needs}
     if not names <= {"domain", "rng"} or domain.device.type == "meta":
         return build()
     seed = spec.seed if "rng" in names else 0
-    return _operators.get((component, canonical(spec.operator.as_dict()), repr(domain), seed), build)
+    return _operators.get((component, canonical(choice.as_dict()), repr(domain), seed), build)
 
 
 def refuse_huge(entries: int, what: str, field: str) -> None:

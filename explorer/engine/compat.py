@@ -36,7 +36,7 @@ def compatible(spec: RunSpec, field: str = "solver") -> dict[str, str | None]:
         raise SpecError(f"there is no choice of {field!r}; known: {', '.join(RunSpec.kinds)}", "field")
     shadow = spec.replace(device="meta", draws=None)
     names = list(SHELVES[RunSpec.kinds[field]])
-    if field in ("problem", "operator", "noise"):
+    if field in ("problem", "operator", "noise", "simulator"):
         return {name: _said(build, shadow.replace(**{field: name})) for name in names}
     plain = shadow.replace(**{f: "none" for f in ("prior", "precond") if f == field})
     try:

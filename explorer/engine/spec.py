@@ -146,7 +146,10 @@ _KINDS = {
     "solver": "solver",
     "rule": "rule",
     "stop": "stop",
+    "simulator": "operator",
 }
+#: fields that may be None
+_OPTIONAL = ("operator", "simulator")
 _DTYPES = "float32", "float64", "complex64", "complex128"
 
 
@@ -158,6 +161,10 @@ class RunSpec(_Frozen):
     problem, operator, noise, prior, precond, solver, rule, stop : str, mapping or Choice
         A component as a bare name or ``{"name": …, "params": {…}}``; `operator` may be None where the problem offers
         all that the solver needs.
+    simulator : str, mapping or Choice, optional
+        The operator that makes the data, where it is not the one that the solver knows.
+    finer : int
+        How many times finer the grid is on which the data are made; 1 is the inverse crime.
     draws : int, optional
         Number of noise draws, run as one batch.
     record : Record or mapping
@@ -190,6 +197,8 @@ class RunSpec(_Frozen):
     solver: Choice
     rule: Choice
     stop: Choice
+    simulator: Choice | None
+    finer: _Whole = Field(ge=1, le=8, description="a whole number from 1 to 8")
     draws: _Whole | None = Field(ge=1, le=4096, description="a whole number from 1 to 4096, or None")
     record: Record
     seed: _Whole = Field(ge=0, le=2**63 - 1, description="a whole number from 0 to 2⁶³ − 1")
@@ -209,6 +218,8 @@ class RunSpec(_Frozen):
         solver: Any = "cgls",
         rule: Any = "fixed",
         stop: Any = "budget",
+        simulator: Any = None,
+        finer: Any = 1,
         draws: Any = None,
         record: Any = None,
         seed: Any = 0,
@@ -221,7 +232,7 @@ class RunSpec(_Frozen):
             raise SpecError(f"is {short(version)}, and this release reads versions 1 to {VERSION}", "version")
         given = locals()
         choices = {field: _choice(given[field], field) for field in _KINDS}
-        plain = {"draws": draws, "seed": seed, "device": device, "dtype": dtype, "version": version}
+        plain = {"finer": finer, "draws": draws, "seed": seed, "device": device, "dtype": dtype, "version": version}
         super().__init__(**choices, **plain, record=_record(record), **unknown)
 
     @classmethod
@@ -279,7 +290,7 @@ class RunSpec(_Frozen):
 
 
 def _choice(value: Any, field: str) -> Choice | None:
-    if value is None and field == "operator":
+    if value is None and field in _OPTIONAL:
         return None
     if isinstance(value, Choice):
         value = value.as_dict()

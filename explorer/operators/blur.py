@@ -223,7 +223,7 @@ def gaussian_samples(sigma: float, reach: int) -> Tensor:
     return g[: reach + 1] / (2 * g.sum() - 1)
 
 
-@operator("Gaussian blur", equation=r"(Ax)_i = \sum_j g_\sigma(i-j)\, x_j")
+@operator("Gaussian blur", finer={"sigma": 1}, equation=r"(Ax)_i = \sum_j g_\sigma(i-j)\, x_j")
 def gaussian_blur(
     domain: Space,
     *,
@@ -302,7 +302,7 @@ def motion_kernel(length: float, angle: float, ndim: int = 2) -> Tensor:
     return (kernel + kernel.flip(tuple(range(ndim)))) / 2
 
 
-@operator("Motion blur", equation=r"(Ax)(t) = \frac1L \int_{-L/2}^{L/2} x(t - u\,e_\theta)\, du")
+@operator("Motion blur", finer={"length": 1}, equation=r"(Ax)(t) = \frac1L \int_{-L/2}^{L/2} x(t - u\,e_\theta)\, du")
 def motion_blur(
     domain: Space,
     *,

@@ -7,7 +7,7 @@ from explorer.linalg import ProductSpace, Space
 from explorer.operators.base import Identity
 
 
-@operator("Identity", equation="A = I")
+@operator("Identity", finer={}, equation="A = I")
 def identity(domain: Space | ProductSpace) -> Identity:
     """Observe the unknown itself: the problem is denoising."""
     return Identity(domain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.catalogue import SHELVES, Component, SpecError
 from explorer.engine.compat import compatible
@@ -12,7 +13,9 @@ from explorer.engine.spec import RunSpec
 
 #: in which order other parts are changed so that a choice fits: first what costs the person least
 _FREE = ("rule", "precond", "prior", "solver", "operator", "problem", "noise", "stop")
-_PLAINEST = {"rule": "fixed", "precond": "none", "prior": "none"}
+#: fields that may be empty, and what that means
+NONE = {"operator": "None: the problem brings its own", "simulator": "The same operator"}
+_PLAINEST = {"rule": "fixed", "precond": "none", "prior": "none", "simulator": None, "finer": 1}
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ def options(spec: RunSpec, field: str, kind: str = "") -> list[Option]:
     refusals = compatible(spec, field) if field in RunSpec.kinds else dict.fromkeys(shelf)
     found = [Option(name, shelf[name].title, sentence(why or "")) for name, why in refusals.items()]
     found = [Option(o.value, o.label) if _asks_for_a_file(shelf[o.value]) else o for o in found]
-    if field == "operator":
-        without = refusal(spec.replace(operator=None))
-        found.append(Option("", "None: the problem brings its own", sentence(without.message) if without else ""))
+    if field in NONE:
+        without = refusal(spec.replace(**{field: None}))
+        found.append(Option("", NONE[field], sentence(without.message) if without else ""))
     return sorted(found, key=lambda option: bool(option.why))
 
 
@@ -78,9 +81,9 @@ def fit(spec: RunSpec, keep: Collection[str]) -> RunSpec | None:
         Fields that must stay as they are.
     """
     free = [field for field in _FREE if field not in keep]
-    plain: dict[str, str] = {}
+    plain: dict[str, Any] = {}
     starts = [spec]
-    for field in (f for f in free if f in _PLAINEST):  # the plainest rule, then preconditioner, then prior as well
+    for field in (f for f in _PLAINEST if f not in keep):  # the plainest rule, then preconditioner, then prior, …
         plain[field] = _PLAINEST[field]
         starts.append(spec.replace(**plain))
     for start in starts:

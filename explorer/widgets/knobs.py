@@ -28,7 +28,7 @@ _SYMBOL = re.compile(r"(?<![\w‖·/^(])[α-ωΑ-Ω](?![\w‖·/^)])")
 #: title of a group, and the fields it shows
 _GROUPS = (
     ("Problem", ("problem",)),
-    ("Operator", ("operator",)),
+    ("Operator", ("operator", "simulator", "finer")),
     ("Noise", ("noise", "seed")),
     ("Method", ("prior", "precond", "solver", "rule", "stop", "record.keep_going")),
     ("Computation", ("device", "dtype")),
@@ -37,6 +37,7 @@ _GROUPS = (
 _LABELS = {
     "problem": ("Truth", "Truth"),
     "operator": ("Model", "Forward model"),
+    "simulator": ("Data from", "Operator that makes the data"),
     "noise": ("Model", "Noise model"),
     "prior": ("Prior", "Prior"),
     "precond": ("Preconditioner", "Preconditioner"),
@@ -46,6 +47,10 @@ _LABELS = {
 }
 
 
+#: what a field without a component says
+_EMPTY = {"simulator": ("The same operator", "choose another and the method works with a wrong model")}
+
+
 def _plain_knobs() -> dict[str, Knob]:
     """Return the fields of a specification that are no components, as knobs."""
     devices = ["cpu"]
@@ -53,6 +58,15 @@ def _plain_knobs() -> dict[str, Knob]:
     devices += ["mps"] if torch.backends.mps.is_available() else []
     dtypes = ("float32", "float64", "complex64", "complex128")
     return {
+        "finer": Knob(
+            "data grid",
+            "int",
+            1,
+            1,
+            8,
+            unit="× finer",
+            help="grid on which the data are made; 1 is the inverse crime: the solver knows the exact model",
+        ),
         "seed": Knob("seed", "int", 0, 0, 2**63 - 1, help="another seed draws other noise; the same one the same"),
         "record.keep_going": Knob(
             "keep going", "bool", False, help="go on past the stop up to the budget, so that semi-convergence shows"
@@ -103,10 +117,11 @@ def _part(path: str, kind: str, label: str, name: str, choice: Any, depth: int) 
     """Return the row that chooses a component, and the rows of its knobs."""
     chosen = choice.as_dict() if isinstance(choice, Choice) else choice
     component = None if chosen is None else SHELVES[kind][chosen["name"]]
+    empty, hint = _EMPTY.get(path, ("None", "the problem brings what is needed"))
     row = {
         "id": path, "type": "component", "label": label, "name": name, "depth": depth, "kind": kind,
-        "value": component.name if component else "", "text": component.title if component else "None",
-        "help": component.summary if component else "the problem brings what is needed",
+        "value": component.name if component else "", "text": component.title if component else empty,
+        "help": component.summary if component else hint,
     }  # fmt: skip
     inner = [] if component is None else list(_knobs(component, path, chosen["params"], name, depth))
     return [row, *inner]

@@ -15,7 +15,7 @@ from explorer.catalogue import SpecError
 from explorer.engine import spec as module
 from explorer.engine.spec import MAX_CHARACTERS, MAX_DEPTH, Choice, Record, RunSpec
 
-FIELDS = ("problem", "operator", "noise", "prior", "precond", "solver", "rule", "stop")
+FIELDS = ("problem", "operator", "noise", "prior", "precond", "solver", "rule", "stop", "simulator")
 
 
 def refusal(make):
@@ -82,6 +82,8 @@ def test_the_key_does_not_depend_on_the_order_of_knobs():
 
 
 CHANGES = {
+    "simulator": "identity",
+    "finer": 2,
     "problem": "blocks",
     "operator": None,
     "noise": "none",
@@ -199,9 +201,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("field", [*FIELDS, "draws", "record", "seed", "device", "dtype", "version"])
+@pytest.mark.parametrize("field", [*FIELDS, "finer", "draws", "record", "seed", "device", "dtype", "version"])
 def test_a_wrong_type_in_any_field_is_one_sentence_naming_the_field(field):
-    fine = {"draws": (), "record": ({},), "seed": (10**400,), "device": (), "dtype": (), "version": ()}
+    fine = {"finer": (), "draws": (), "record": ({},), "seed": (10**400,), "device": (), "dtype": (), "version": ()}
     for value in WRONG:
         if field == "record" and value == {}:
             continue
