@@ -56,9 +56,7 @@ def averaged(x: Any, space: Any, times: int) -> Any:
 
 def refuse_other_data(clean: Any, codomain: Any, spec: RunSpec) -> None:
     """Refuse data of another shape than the solver's operator gives."""
-    if isinstance(clean, Tensor) and clean.shape == getattr(codomain, "shape", None) and clean.dtype == codomain.dtype:
-        return
-    found = " × ".join(map(str, getattr(clean, "shape", ()))) or "blocks"
-    wanted = " × ".join(map(str, getattr(codomain, "shape", ()))) or "blocks"
-    field = "finer" if spec.simulator is None else "simulator"
-    raise SpecError(f"gives {found} data, and the operator of the method has {wanted}: they must agree", field)
+    try:
+        codomain.check(clean, "it does not fit the method: what it gives")
+    except SpecError as error:
+        raise SpecError(error.message, "finer" if spec.simulator is None else "simulator") from None

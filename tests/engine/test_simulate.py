@@ -33,7 +33,7 @@ def test_a_wrong_model_leaves_an_error_that_no_number_of_steps_removes():
 
 
 def test_data_of_another_shape_are_refused_in_a_sentence():
-    with pytest.raises(ex.SpecError, match=r"simulator: gives .* data, and the operator of the method has 32 × 32"):
+    with pytest.raises(ex.SpecError, match=r"simulator: it does not fit the method: what it gives has shape .* must have shape \(…, 32, 32\)"):
         ex.build(SPEC.replace(simulator="masked_fourier"))
 
 
@@ -68,7 +68,7 @@ def test_what_has_no_finer_grid_says_so():
     with pytest.raises(ex.SpecError, match="finer: is 2, and Random mask has no finer grid: set it to 1"):
         ex.build(SPEC.replace(operator="random_mask", finer=2))
     with pytest.raises(ex.SpecError, match="has no size that could be finer"):
-        ex.build(SPEC.replace(problem="gains_and_signal", operator="identity", finer=2))
+        ex.build(SPEC.replace(problem="darcy_sequence", operator="identity", finer=2))
 
 
 def test_nothing_is_computed_on_the_meta_device():
