@@ -9,6 +9,7 @@ from explorer import catalogue
 from explorer.catalogue import SpecError
 
 if TYPE_CHECKING:
+    from explorer.engine.analyse import analyse
     from explorer.engine.build import build
     from explorer.engine.cite import cite
     from explorer.engine.compat import compatible
@@ -30,6 +31,7 @@ _HOME = {
     "Run": "engine.run",
     "RunSpec": "engine.spec",
     "add_file": "problems.files",
+    "analyse": "engine.analyse",
     "as_operator": "operators.foreign",
     "build": "engine.build",
     "cite": "engine.cite",
@@ -61,6 +63,7 @@ __all__ = [
     "RunSpec",
     "SpecError",
     "add_file",
+    "analyse",
     "as_operator",
     "build",
     "catalogue",

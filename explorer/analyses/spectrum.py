@@ -82,29 +82,36 @@ class Picard:
     sentence: str
 
 
-def _decompose(A: LinearOperator, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Return singular values, descending, and the coefficients ``Uᴴ y`` in that order."""
+def decompose(A: LinearOperator, y: Tensor | None = None, x: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return singular values, descending, and with them the coefficients ``Uᴴ y`` and ``Vᴴ x`` of what is given.
+
+    Raises
+    ------
+    SpecError
+        If structure gives no singular values and the matrix is too large.
+    """
     if not _within_reach(A):
         raise SpecError(
             f"{A.title} from {A.domain} to {A.codomain} has no singular values by structure and is too large for a "
             f"dense decomposition: choose a size whose smaller side is at most {MAX_SIDE}",
             "A",
         )
+    given = [(z, space) for z, space in ((y, A.codomain), (x, A.domain)) if z is not None]
     if A.has_svd:
-        by_structure = A.svd()
-        s, order = by_structure.s.reshape(-1).sort(descending=True, stable=True)
-        if y is None:
-            return s, None
-        coefficients = by_structure.U.adjoint(y)
-        return s, coefficients.reshape(*A.codomain.batch(y), -1)[..., order]
-    matrix, data = A.to_dense(), None if y is None else y.reshape(*A.codomain.batch(y), -1)
+        svd = A.svd()
+        s, order = svd.s.reshape(-1).sort(descending=True, stable=True)
+        sides = [svd.U if space is A.codomain else svd.V for _, space in given]
+        made = [side.adjoint(z).reshape(*space.batch(z), -1) for side, (z, space) in zip(sides, given, strict=True)]
+        return s, *(m[..., order] for m in made)
+    matrix, flat = A.to_dense(), [z.reshape(*space.batch(z), -1) for z, space in given]
     if A.codomain.is_complex and not A.domain.is_complex:  # inner products are then real parts
         matrix = torch.cat((matrix.real, matrix.imag))
-        data = None if data is None else torch.cat((data.real, data.imag), -1)
-    if data is None:
-        return torch.linalg.svdvals(matrix), None
-    u, s, _ = torch.linalg.svd(matrix, full_matrices=False)
-    return s, data @ u.conj()
+        flat = [torch.cat((z.real, z.imag), -1) if z.is_complex() else z for z in flat]
+    if not given:
+        return (torch.linalg.svdvals(matrix),)
+    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+    bases = [u.conj() if space is A.codomain else vh.mH.conj() for _, space in given]
+    return s, *(z @ basis for z, basis in zip(flat, bases, strict=True))
 
 
 @analysis("Singular values", equation=r"A = U \,\mathrm{diag}(\sigma)\, V^H")
@@ -117,7 +124,7 @@ def singular_values(A: Annotated[LinearOperator, DECOMPOSABLE]) -> SingularValue
     SpecError
         If structure gives none and the matrix is too large.
     """
-    s, _ = _decompose(A)
+    (s,) = decompose(A)
     values = s.cpu().numpy()
     largest, smallest = float(values[0]), float(values[-1])
     condition = largest / smallest if smallest > 0 else math.inf
@@ -154,8 +161,7 @@ def picard(A: Annotated[LinearOperator, DECOMPOSABLE], y: Tensor, noise_norm: Te
         Expected norm of the noise, in the unit of the data, shape ``(*batch,)``.
     """
     A.codomain.check(y, "the data")
-    s, coefficients = _decompose(A, y)
-    assert coefficients is not None
+    s, coefficients = decompose(A, y)
     norm = A.codomain.norm(y)
     floor = torch.as_tensor(0.0 if noise_norm is None else noise_norm, dtype=norm.dtype, device=norm.device)
     floor = torch.maximum(floor / math.sqrt(A.codomain.size), A.codomain.eps * norm)

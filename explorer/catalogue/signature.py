@@ -38,6 +38,8 @@ NAMES: Mapping[str, str] = {
     "noise_norm": "expected norm of the noise",
     "history": "scalars of a finished run, name to array (steps, *batch)",
     "solver": "name of the solver that made a run, for analyses of its history",
+    "settings": "knobs of the solver that made a run",
+    "clean": "the data without noise, for analyses; never offered to a solver",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",
 }
 

@@ -56,7 +56,10 @@ def averaged(x: Any, space: Any, times: int) -> Any:
 
 def refuse_other_data(clean: Any, codomain: Any, spec: RunSpec) -> None:
     """Refuse data of another shape than the solver's operator gives."""
+    field = "finer" if spec.simulator is None else "simulator"
+    if isinstance(codomain, Space) and (not isinstance(clean, Tensor) or clean.ndim != codomain.ndim):
+        raise SpecError("it does not fit the method: what it gives has another number of dimensions", field)
     try:
         codomain.check(clean, "it does not fit the method: what it gives")
     except SpecError as error:
-        raise SpecError(error.message, "finer" if spec.simulator is None else "simulator") from None
+        raise SpecError(error.message, field) from None

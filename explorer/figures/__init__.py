@@ -1,7 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures` and `summary` are matplotlib figures for the page and the printer, `convergence` and `spectrum` are plotly
-figures for the screen; `explain` says in sentences what they show.
+`pictures` and `summary` are matplotlib figures for the page and the printer; `convergence`, `spectrum` and `filters`
+are plotly figures for the screen; `explain` says in sentences what they show.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 _HOME = {
     "convergence": "curves",
     "explain": "words",
+    "filters": "spectra",
     "images": "page",
     "pictures": "paper",
-    "spectrum": "curves",
+    "spectrum": "spectra",
     "summary": "paper",
 }
 
-__all__ = ["convergence", "explain", "images", "pictures", "spectrum", "summary"]
+__all__ = ["convergence", "explain", "filters", "images", "pictures", "spectrum", "summary"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
-"""Curves for the screen: how a run converged, and the spectrum of an operator beside the data."""
+"""Curves for the screen: how a run converged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, i
     """Return the convergence figure of curves that may still be growing."""
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout=_layout("step", "relative norm", dark, _decades(curves)))
+    figure = go.Figure(layout=layout("step", "relative norm", dark, _decades(curves)))
     colours = palette(dark)
     for index, curve in enumerate(curves):
         line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
@@ -150,56 +150,6 @@ def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, i
     return figure
 
 
-def spectrum(report: Any, dark: bool = False) -> Any:
-    """Return singular values, and with them the coefficients of the data where the report has them (Picard's plot).
-
-    Parameters
-    ----------
-    report : SingularValues or Picard
-        Of :mod:`explorer.analyses`.
-    dark : bool
-        Whether the page is dark.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-    """
-    import plotly.graph_objects as go
-
-    positive = report.values[report.values > 0]
-    decades = float(np.log10(positive.max() / positive.min())) if positive.size else 0.0
-    figure = go.Figure(layout=_layout("index i", "size", dark, decades))
-    colours = palette(dark)
-    at = thinned(len(report.values))
-    x = at + 1.0
-    keep: Callable[[Any], Any] = lambda v: np.where(np.asarray(v)[at] > 0, np.asarray(v, float)[at], np.nan)  # noqa: E731
-    figure.add_scatter(
-        x=x, y=keep(report.values), name="singular value σᵢ", mode="lines",
-        line={"color": colours.series[0], "width": 2.5},
-    )  # fmt: skip
-    if not hasattr(report, "coefficients"):
-        return figure
-    sizes = report.coefficients.reshape(-1, len(report.values))[0]
-    figure.add_scatter(
-        x=x, y=keep(sizes), name="data |uᵢᴴy|", mode="markers",
-        marker={"color": colours.series[1], "symbol": "circle-open", "size": 5},
-    )  # fmt: skip
-    floor = float(first(report.floor))
-    if floor > 0:
-        line = {"color": colours.faint, "dash": "dot", "width": 2}
-        figure.add_scatter(x=x[[0, -1]], y=[floor, floor], name="noise a coefficient", mode="lines", line=line)
-    fails = int(first(report.fails))
-    if fails < len(report.values):
-        line = {"color": colours.rule, "dash": "dot", "width": 2}
-        figure.add_vline(x=fails + 1, line=line)
-        figure.add_annotation(
-            x=np.log10(fails + 1), y=1, yref="paper", yanchor="bottom",
-            xanchor="right" if fails > len(report.values) ** 0.5 else "left", text="noise outweighs signal",
-            showarrow=False, font={"color": colours.rule, "size": 13},
-        )  # fmt: skip
-    return figure
-
-
 def _decades(curves: list[Curve]) -> float:
     """Return how many powers of ten positive values span."""
     values = [curve.y[np.isfinite(curve.y) & (curve.y > 0)] for curve in curves]
@@ -207,10 +157,12 @@ def _decades(curves: list[Curve]) -> float:
     return float(max(spans, default=0.0))
 
 
-def _layout(x: str, y: str, dark: bool, decades: float = 9.0) -> dict[str, Any]:
+def layout(x: str, y: str, dark: bool, decades: float = 9.0) -> dict[str, Any]:
+    """Return the layout of every figure here: logarithmic axes, the colours of the page, no background."""
     colours = palette(dark)
     axis = {
-        "type": "log", "gridcolor": colours.grid, "linecolor": colours.faint, "zeroline": False, "showline": True,
+        "type": "log", "autorange": True, "zeroline": False, "showline": True,
+        "gridcolor": colours.grid, "linecolor": colours.faint,
         "ticks": "outside", "tickcolor": colours.faint, "exponentformat": "power", "minor": {"ticks": ""},
         "tickfont": {"size": 12, "color": colours.text},
     }  # fmt: skip

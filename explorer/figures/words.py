@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -136,3 +137,33 @@ def _predict(run: Run) -> list[Note]:
     else:
         return []
     return [Note("plain", "Predict first", text)]
+
+
+def filtered(report: Any, lost_below: float | None) -> list[Note]:
+    """Say what the filter factors of a method mean; of the first sample.
+
+    Parameters
+    ----------
+    report : FilterFactors
+    lost_below : float or None
+        Singular value below which noise outweighs signal.
+    """
+    factors = report.factors.reshape(-1, len(report.values))[0]
+    passing = report.values[factors > 0.5]
+    edge = f"down to σ = {passing.min():.2g}" if passing.size else "at none of the singular values"
+    notes = [Note("plain", f"After step {report.step}", f"The method lets more than half through {edge}.")]
+    if lost_below is not None and passing.size:
+        if passing.min() < lost_below:
+            text = f"Beyond σ = {lost_below:.2g} the data are mostly noise, and the filter lets some of it in."
+            notes.append(Note("warn", "Noise passes", text))
+        else:
+            text = f"The data are more signal than noise down to σ = {lost_below:.2g}; the filter stops before."
+            notes.append(Note("good", "No noise passes", text))
+    if report.ritz is not None:
+        text = (
+            "Conjugate gradients make a polynomial of the singular values that is zero at the Ritz values: there the "
+            "filter factor is exactly 1. Each step adds one Ritz value; large singular values are found first."
+        )
+        notes.append(Note("plain", "Why", text))
+    notes.append(Note("plain", "Predict first", "Move the iterate: which way does the edge of the filter go?"))
+    return notes

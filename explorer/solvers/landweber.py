@@ -22,6 +22,7 @@ from explorer.solvers.steps import Step
     equation=r"x_{k+1} = x_k + \tfrac{\omega}{\|A\|^2} A^*(y - A x_k)",
     reports=("residual", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
+    filter=lambda s, k, norm, knobs: 1 - (1 - knobs["step_size"] * (s / norm) ** 2) ** k,
     differentiable=True,
 )
 def landweber(

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets
 
+from explorer.analyses.filters import filter_report
 from explorer.catalogue import SpecError, analyses
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
@@ -15,15 +16,20 @@ from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures import panels
-from explorer.figures.curves import convergence, first, marks, measures, noise_level, spectrum
+from explorer.figures.curves import convergence, first, marks, measures, noise_level, thinned
 from explorer.figures.panels import Panel, after
-from explorer.figures.words import Note, explain
+from explorer.figures.spectra import filters, spectrum
+from explorer.figures.words import Note, explain, filtered
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 
-TABS = ("Convergence", "Spectrum", "Code", "About")
+TABS = ("Convergence", "Spectrum", "Filter", "Code", "About")
+#: tabs that need the singular values
+_SPECTRAL = ("Spectrum", "Filter")
+#: singular values at which filter factors are drawn
+_POINTS = 800
 
 
 class Screen:
@@ -115,7 +121,7 @@ class Screen:
         if problem is not self.problem:
             self.problem, self.report = problem, None
         self._show_pictures(*panels.before(problem))
-        if self._selected == "Spectrum":
+        if self._selected in _SPECTRAL:
             self._analyse()
 
     def unknown_problem(self, unknown: bool) -> None:
@@ -134,6 +140,8 @@ class Screen:
         self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step)))
         if self._chart is not None and self._selected == "Convergence":
             self._chart.grow(measures(s.history, problem), noise_level(problem), self._dark)
+        if self._chart is not None and self._selected == "Filter" and self.report is not None:
+            self._show_filter(spec, s.history, s.step)
 
     def show_run(self, run: Run, cancelled: bool) -> None:
         """Show a finished run at the iterate that its rule or its stop picked."""
@@ -198,7 +206,7 @@ class Screen:
             self.about.value = about_html(self._spec)
 
     def _draw_chart(self) -> None:
-        if self._selected == "Spectrum":
+        if self._selected in _SPECTRAL:
             self._analyse()
         elif self._selected == "Convergence" and self.run is not None and self.shown == self.run.spec:
             if self._chart is not None:
@@ -219,9 +227,12 @@ class Screen:
         if problem is None:
             return
         if self.report is not None:
-            if self._chart is not None:
-                self._chart.show(spectrum(self.report, self._dark))
-            self.notes.value = notes_html([Note("plain", "What the spectrum says", self.report.sentence)])
+            if self._selected == "Spectrum":
+                if self._chart is not None:
+                    self._chart.show(spectrum(self.report, self._dark))
+                self.notes.value = notes_html([Note("plain", "What the spectrum says", self.report.sentence)])
+            elif self.run is not None and self.run.problem is problem:
+                self._show_filter(self.run.spec, self.run.history, self._step)
             return
 
         def work() -> None:
@@ -235,13 +246,29 @@ class Screen:
                 if problem is not self.problem:
                     return
                 self.report = report
-                if self._selected == "Spectrum" and report is not None:
+                if self._selected in _SPECTRAL and report is not None:
                     self._analyse()
-                elif self._selected == "Spectrum":
+                elif self._selected in _SPECTRAL:
                     self.notes.value = notes_html([Note("plain", "No spectrum here", refusal)])
 
         self.notes.value = notes_html([Note("plain", "Computing", "The singular values are on their way.")])
         self._analysing(work)
+
+    def _show_filter(self, spec: RunSpec, history: Mapping[str, Any], step: int) -> None:
+        """Show what the method lets through at a step."""
+        at = thinned(len(self.report.values), _POINTS)
+        try:
+            report = filter_report(self.report.values[at], history, spec.solver.name, spec.solver.params, step)
+        except SpecError as error:
+            self.notes.value = notes_html([Note("plain", "No filter here", sentence(error.message))])
+            if self._chart is not None:
+                self._chart.show(spectrum(self.report, self._dark))
+            return
+        fails = int(first(getattr(self.report, "fails", len(self.report.values))))
+        lost = float(self.report.values[fails]) if fails < len(self.report.values) else None
+        if self._chart is not None:
+            self._chart.show(filters(report, self._dark, lost))
+        self.notes.value = notes_html(filtered(report, lost))
 
     def _make_chart(self) -> None:
         chart = Chart(self._width, instead_of=self._chart)

@@ -244,6 +244,10 @@ def test_the_tabs_explain(page):
     page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .point >> nth=20", state="attached")
     _shot(page, "spectrum")
     page.keyboard.press("ArrowRight")
+    _until(page, "document.querySelector('.ex-notes').innerText.includes('Ritz values')")
+    page.wait_for_selector(".explorer .js-plotly-plot .ytitle >> text=filter factor", state="attached")
+    _shot(page, "filter")
+    page.keyboard.press("ArrowRight")
     page.wait_for_selector(".ex-code pre >> text=ex.RunSpec")
     assert page.locator(".ex-code h4").all_inner_texts()[:3] == ["Python\nCopy", "JSON\nCopy", "papermill\nCopy"]
     _shot(page, "code")

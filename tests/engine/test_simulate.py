@@ -33,7 +33,7 @@ def test_a_wrong_model_leaves_an_error_that_no_number_of_steps_removes():
 
 
 def test_data_of_another_shape_are_refused_in_a_sentence():
-    with pytest.raises(ex.SpecError, match=r"simulator: it does not fit .* must have shape \(…, 32, 32\)"):
+    with pytest.raises(ex.SpecError, match=r"simulator: it does not fit .* another number of dimensions"):
         ex.build(SPEC.replace(simulator="masked_fourier"))
 
 

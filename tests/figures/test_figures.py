@@ -199,3 +199,16 @@ def test_a_cancelled_run_is_explained(run):
     nothing = replace(run, reason=Reason.CANCELLED, x=None, history={}, stopped=None, best=None, snapshots=[])
     assert figures.explain(nothing)[0].title == "Cancelled before the first step"
     assert png(figures.summary(nothing)).startswith(b"\x89PNG")
+
+
+def test_filters_draw_factors_ritz_values_and_where_noise_wins(run):
+    report = ex.analyse(run, "filter_factors", step=3)
+    figure = figures.filters(report, lost_below=0.1)
+    names = [trace.name for trace in figure.data]
+    assert names == ["filter factor after step 3", "Ritz value", "everything passes"]
+    assert len(figure.data[1].x) == 3
+    start, end = figure.layout.xaxis.range
+    assert start > np.log10(report.values[0])
+    assert end <= -1
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.1]
+    assert figures.spectrum(picard(run.problem.A, run.y)).layout.xaxis.autorange is True  # a chart changes back

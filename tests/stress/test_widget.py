@@ -8,6 +8,7 @@ import pytest
 import explorer as ex
 from explorer.figures.curves import convergence
 from explorer.figures.paper import png, summary
+from explorer.widgets.screen import TABS
 
 SIGNAL = {"name": "blocks", "params": {"size": 32}}
 SPECS = {
@@ -52,7 +53,7 @@ def test_a_stress_spec_runs_in_the_widget(name, caplog):
         assert widget.spec == spec
         run = widget.run().result(60)
         assert widget.wait(60)
-        for tab in range(4):
+        for tab in range(len(TABS)):
             widget._screen.tabs.selected = tab
             assert widget.wait(60)
     assert [record.getMessage() for record in caplog.records] == []

@@ -13,6 +13,7 @@ import explorer as ex
 from explorer.catalogue import SHELVES, SpecError
 from explorer.engine.reasons import Reason
 from explorer.widgets import choices
+from explorer.widgets.screen import TABS
 from tests.widgets.page import SMALL, report, rows
 
 SLOW = {"stop": {"name": "budget", "params": {"steps": 100_000}}, "record": {"keep_going": True}}
@@ -325,7 +326,7 @@ def test_upload_of_a_file_of_ones_own(make, tmp_path, monkeypatch):
 
 def test_the_code_tab_gives_the_same_run(make):
     w = make(noise={"name": "gaussian", "params": {"level": 0.01}}, seed=5, record={"keep_going": True})
-    w._screen.tabs.selected = 2
+    w._screen.tabs.selected = TABS.index("Code")
     pieces = dict(w._screen.code.pieces)
     assert ex.RunSpec.from_json(pieces["JSON"]) == w.spec
     import shlex
@@ -358,7 +359,7 @@ def test_the_spectrum_is_computed_when_somebody_looks(make):
     w = make()
     w.run().result(60)
     assert w._screen.report is None
-    w._screen.tabs.selected = 1
+    w._screen.tabs.selected = TABS.index("Spectrum")
     assert w.wait(60)
     assert w._screen.report.values.shape == (64,)
     assert "directions" in w._screen.notes.value
@@ -368,7 +369,7 @@ def test_the_spectrum_is_computed_when_somebody_looks(make):
 
 def test_the_about_tab_tells_of_every_chosen_part(make):
     w = make(solver="cgls")
-    w._screen.tabs.selected = 3
+    w._screen.tabs.selected = TABS.index("About")
     assert "Hestenes &amp; Stiefel 1952" in w._screen.about.value
     assert "A step costs 1 A, 1 Aᴴ." in w._screen.about.value
     assert "$$" in w._screen.about.value
