@@ -11,6 +11,7 @@ from typing import Any
 
 #: public name -> module in which it lives; plotly and matplotlib load on first use
 _HOME = {
+    "compare": "comparison",
     "convergence": "curves",
     "explain": "words",
     "filters": "spectra",
@@ -20,7 +21,7 @@ _HOME = {
     "summary": "paper",
 }
 
-__all__ = ["convergence", "explain", "filters", "images", "pictures", "spectrum", "summary"]
+__all__ = ["compare", "convergence", "explain", "filters", "images", "pictures", "spectrum", "summary"]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,6 +37,8 @@ class Palette:
         First, second and third curve; they differ by dash and marker as well.
     rule, best : str
         Marks of the iterate that the rule picked and of the one nearest to the truth.
+    several : sequence of str
+        Runs beside each other.
     """
 
     text: str
@@ -45,10 +47,13 @@ class Palette:
     series: Sequence[str]
     rule: str
     best: str
+    several: Sequence[str]
 
 
-LIGHT = Palette("#24292f", "#e3e6ea", "#6b7480", ("#0b5fd0", "#c2410c", "#5b6b7b"), "#8a5300", "#0f6b3f")
-DARK = Palette("#e6e8eb", "#3a3f46", "#a3abb5", ("#6cb0ff", "#ff9a62", "#a9b7c6"), "#e8b04b", "#5fd29a")
+_SEVERAL = ("#0b5fd0", "#c2410c", "#0f6b3f", "#7a3fb0", "#8a5300", "#a81e5b")
+_SEVERAL_DARK = ("#6cb0ff", "#ff9a62", "#5fd29a", "#c79bf2", "#e8b04b", "#ff8fb8")
+LIGHT = Palette("#24292f", "#e3e6ea", "#6b7480", ("#0b5fd0", "#c2410c", "#5b6b7b"), "#8a5300", "#0f6b3f", _SEVERAL)
+DARK = Palette("#e6e8eb", "#3a3f46", "#a3abb5", ("#6cb0ff", "#ff9a62", "#a9b7c6"), "#e8b04b", "#5fd29a", _SEVERAL_DARK)
 DASHES = ("solid", "dash", "dot")
 
 

@@ -88,7 +88,7 @@ def filters(report: Any, dark: bool = False, lost_below: float | None = None) ->
     values, factors = report.values[positive], report.factors.reshape(-1, len(report.values))[0][positive]
     open_to = values[factors > 1e-3].min(initial=values[0])  # from there on the filter is closed: nothing to see
     end = max(values[-1], min(open_to, lost_below or open_to) / 10)
-    ends = np.log10([values[0] * 1.2, end])
+    ends = np.log10([end, values[0] * 1.2])
     made["xaxis"] |= {"autorange": False, "range": ends.tolist(), "dtick": 1 if np.ptp(ends) > 2.5 else "D2"}
     figure.update_layout(xaxis=made["xaxis"])
     at = thinned(len(values), 800)
@@ -106,7 +106,7 @@ def filters(report: Any, dark: bool = False, lost_below: float | None = None) ->
     if lost_below is not None and lost_below > 0:
         figure.add_vline(x=lost_below, line={"color": colours.rule, "dash": "dot", "width": 2})
         figure.add_annotation(
-            x=np.log10(lost_below), y=1, yref="paper", yanchor="bottom", xanchor="left",
+            x=np.log10(lost_below), y=1, yref="paper", yanchor="bottom", xanchor="right",
             text="noise outweighs signal", showarrow=False, font={"color": colours.rule, "size": 13},
         )  # fmt: skip
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from explorer.catalogue import rules, solvers
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
+from explorer.figures.comparison import facts
 from explorer.figures.curves import column, first
 
 #: errors below so many eps are rounding, and their ups and downs say nothing
@@ -166,4 +168,29 @@ def filtered(report: Any, lost_below: float | None) -> list[Note]:
         )
         notes.append(Note("plain", "Why", text))
     notes.append(Note("plain", "Predict first", "Move the iterate: which way does the edge of the filter go?"))
+    return notes
+
+
+def compared(runs: Mapping[str, Run]) -> list[Note]:
+    """Say which of several runs did best, and which with the fewest products; of the first sample of each."""
+    told = {name: facts(run) for name, run in runs.items()}
+    known = {name: row for name, row in told.items() if np.isfinite(row.get("relative_error", np.nan))}
+    if len(known) < 2:
+        return [Note("plain", "Predict first", "Which change will lower the error: another method, or a prior?")]
+    nearest = min(known, key=lambda name: known[name]["relative_error"])
+    cheapest = min(known, key=lambda name: known[name]["products"])
+    others = [row["relative_error"] for name, row in known.items() if name != nearest]
+    notes = [
+        Note(
+            "good",
+            f"Run {nearest} is nearest to the truth",
+            f"Its error is {known[nearest]['relative_error']:.3g}; the next has {min(others):.3g}.",
+        )
+    ]
+    few, many = known[cheapest]["products"], known[nearest]["products"]
+    if few < many:
+        notes.append(Note("plain", f"Run {cheapest} is cheapest", f"It took {few:,} products, run {nearest} {many:,}."))
+    problems = {(run.spec.problem, run.spec.operator, run.spec.noise, run.spec.seed) for run in runs.values()}
+    if len(problems) > 1:
+        notes.append(Note("warn", "Not the same problem", "Errors of runs on different data do not rank methods."))
     return notes

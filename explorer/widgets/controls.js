@@ -40,8 +40,10 @@ function numberRow(row, send) {
     send(at());
   });
   onEntered(exact, () => row.text, send);
+  const nodes = [slider, make("span", { class: "ex-exact" }, exact, unit)];
+  if (row.play) nodes.unshift(player(slider));
   return {
-    nodes: [slider, make("span", { class: "ex-exact" }, exact, unit)],
+    nodes,
     named: [slider, exact],
     update(next, held) {
       row = next;
@@ -62,6 +64,33 @@ function numberRow(row, send) {
       if (!held && document.activeElement !== exact) put(exact, "value", row.text);
     },
   };
+}
+
+// Moves a slider from where it is to its end, or from its beginning if it is there.
+function player(slider) {
+  const button = make("button", { type: "button", class: "ex-play", "aria-label": "Play", "aria-pressed": "false" }, "▶");
+  let timer = 0;
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    button.textContent = "▶";
+    button.setAttribute("aria-pressed", "false");
+  };
+  const go = (to) => {
+    slider.value = to;
+    slider.dispatchEvent(new Event("input"));
+  };
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    if (slider.value === slider.max) go(slider.min);
+    button.textContent = "❚❚";
+    button.setAttribute("aria-pressed", "true");
+    timer = setInterval(() => {
+      if (slider.value === slider.max || !slider.isConnected) stop();
+      else go(Number(slider.value) + 1);
+    }, 150);
+  });
+  return button;
 }
 
 function switchRow(row, send) {
@@ -241,6 +270,7 @@ function render({ model, el }) {
     body.append(error);
     return {
       body,
+      flush,
       type: row.type,
       refill: kind.refill,
       update(next) {
@@ -317,6 +347,16 @@ function render({ model, el }) {
     event.target.toggleAttribute("data-lm-suppress-shortcuts", !(event.ctrlKey || event.metaKey));
   };
   window.addEventListener("keydown", guard, true);
+  const typing = "input:not([type=range], [type=checkbox]), select, textarea, [role=combobox][aria-expanded=true]";
+  const pressed = (event) => {
+    const inside = (el.closest(".explorer") || el).contains(event.target);
+    if (!model.get("plain_keys") || !inside || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!event.target.matches(typing) && "rcuyk?".includes(event.key)) {
+      rows.forEach((row) => row.flush()); // a slider's last move comes first
+      tell({ key: event.key });
+    }
+  };
+  window.addEventListener("keydown", pressed);
 
   model.on("change:groups", draw);
   model.on("change:seq", draw);
@@ -331,6 +371,7 @@ function render({ model, el }) {
     measured.disconnect();
     clearTimeout(finding);
     window.removeEventListener("keydown", guard, true);
+    window.removeEventListener("keydown", pressed);
   };
 }
 

@@ -6,7 +6,8 @@ import base64
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,9 @@ START: Mapping[str, Any] = {
 #: seconds that a cell waits for the first result, so that its picture is saved with the notebook: while a person
 #: looks on, and where nobody does
 PATIENCE, PATIENCE_ALONE = 0.5, 60.0
+#: seconds within which changes are taken back together
+TOGETHER = 0.7
+_HELP = "Keys: R run · C cancel · U undo · Y redo · K keep · ? this help. Arrows move a slider, Tab goes to the next."
 _FIELD_OF = {"preconditioner": "precond"}  # where a kind and its field differ in name
 
 
@@ -77,6 +81,9 @@ class Explorer(ipywidgets.VBox):
         self._wrong: dict[str, str] = {}
         self._misfit: SpecError | None = None
         self._opened = False
+        self._past: list[RunSpec] = []
+        self._future: list[RunSpec] = []
+        self._changed = -TOGETHER
         self._looking, self._asking = (Latest(f"explorer-{n}") for n in ("look", "ask"))
         self._make_parts()
         super().__init__(self._arranged())
@@ -84,23 +91,28 @@ class Explorer(ipywidgets.VBox):
         self._refresh()
 
     def _make_parts(self) -> None:
-        self._controls = Controls()
+        self._controls = Controls(plain_keys=True)
         self._controls.on_msg(self._receive)
-        self._buttons = {name: ipywidgets.Button(description=name) for name in ("▶ Run", "■ Cancel", "↺ Reset")}
-        self._run_button, self._cancel_button, self._reset_button = self._buttons.values()
+        self._run_button = self._button("▶ Run", "Solve with the settings shown (key R)", self.run)
+        self._cancel_button = self._button("■ Cancel", "Stop now and keep what has been found (key C)", self.cancel)
+        self._undo_button = self._button("↶ Undo", "Take the last change back (key U)", self.undo)
+        self._redo_button = self._button("↷ Redo", "Make the change again (key Y)", self.redo)
+        self._keep_button = self._button("☆ Keep", "Keep this run to compare others with it (key K)", self.keep)
+        self._reset_button = self._button("↺ Reset", "Go back to the settings this began with", self.reset)
         self._run_button.button_style = "primary"
-        self._run_button.tooltip = "Solve with the settings shown"
-        self._cancel_button.tooltip = "Stop now and keep what has been found"
-        self._reset_button.tooltip = "Go back to the settings this began with"
-        self._cancel_button.disabled = True
-        self._run_button.on_click(lambda _: self._safely(self.run))
-        self._cancel_button.on_click(lambda _: self.cancel())
-        self._reset_button.on_click(lambda _: self._safely(self.reset))
+        for button in (self._cancel_button, self._undo_button, self._redo_button, self._keep_button):
+            button.disabled = True
         self._progress, self._message = text(progress_html(0, "ready")), text()
-        self._screen = Screen(self._lock, self._spec)
+        self._screen = Screen(self._lock, self._spec, self._back_to)
+
+    def _button(self, label: str, tooltip: str, work: Callable[[], Any]) -> Any:
+        made = ipywidgets.Button(description=label, tooltip=tooltip)
+        made.on_click(lambda _: self._safely(work))
+        return made
 
     def _arranged(self) -> list[Any]:
-        bar = row("ex-bar", *self._buttons.values(), self._progress)
+        buttons = (self._run_button, self._cancel_button, self._undo_button, self._redo_button, self._keep_button)
+        bar = row("ex-bar", *buttons, self._reset_button, self._progress)
         main = row("ex-main", bar, self._message, *self._screen.parts)
         return [row("ex-columns", self._controls, main)]
 
@@ -160,6 +172,32 @@ class Explorer(ipywidgets.VBox):
         self._adopt(self._first)
         self.run()
 
+    def undo(self) -> None:
+        """Take the last change of the settings back."""
+        with self._lock:
+            if self._past:
+                self._future.append(self._spec)
+                self._adopt(self._past.pop(), remember=False)
+
+    def redo(self) -> None:
+        """Make a change that was taken back again."""
+        with self._lock:
+            if self._future:
+                self._past.append(self._spec)
+                self._adopt(self._future.pop(), remember=False)
+
+    def keep(self) -> str | None:
+        """Keep the result to compare others with it; return its name, or None where there is no result."""
+        with self._lock:
+            return None if self.result is None else self._screen.compare.keep(self.result)
+
+    def _back_to(self, run: Run) -> None:
+        """Show a kept run again, with its settings."""
+        with self._lock:
+            self._adopt(run.spec)
+            self.result = run
+            self._show_result(run, False)
+
     def close(self) -> None:
         """Cancel what runs and close the widget."""
         self.cancel()
@@ -185,10 +223,20 @@ class Explorer(ipywidgets.VBox):
                 self._safely(self._open)
                 self._screen.open()
                 self._asking(partial(self._offer, "solver", "solver"))  # the first judgement loads much
+            elif "key" in content:
+                self._press(str(content["key"]))
             elif "open" in content:
                 self._asking(partial(self._offer, str(content["open"]), str(content.get("kind", ""))))
             elif "id" in content:
                 self._put(str(content["id"]), content, buffers)
+
+    def _press(self, key: str) -> None:
+        """Do what a plain key asks for."""
+        keys = {"r": self.run, "c": self.cancel, "u": self.undo, "y": self.redo, "k": self.keep}
+        if key == "?":
+            self._say(_HELP, "status")
+        elif key in keys:
+            self._safely(keys[key])
 
     def _put(self, path: str, content: Mapping[str, Any], buffers: Any) -> None:
         """Enter what a person set one control to; what is wrong stays visible, with its sentence."""
@@ -237,9 +285,16 @@ class Explorer(ipywidgets.VBox):
 
     # --- a new specification ---
 
-    def _adopt(self, spec: RunSpec) -> None:
+    def _adopt(self, spec: RunSpec, remember: bool = True) -> None:
         with self._lock:
+            if remember and spec != self._spec:
+                now = time.monotonic()
+                if now - self._changed > TOGETHER or not self._past:  # a drag is one change
+                    self._past.append(self._spec)
+                self._changed = now
+                self._future.clear()
             self._spec = spec
+            self._undo_button.disabled, self._redo_button.disabled = not self._past, not self._future
             self._controls.options = {}
             self._refresh()
             self._say(next(iter(self._wrong.values()), ""))
@@ -321,6 +376,7 @@ class Explorer(ipywidgets.VBox):
 
     def _show_result(self, run: Run, cancelled: bool) -> None:
         self._screen.show_run(run, cancelled)
+        self._keep_button.disabled = False
         count = len(run.history.get("seconds", ()))
         seconds = float(run.history["seconds"][-1]) if count else 0.0
         said = f"{count:,} {'step' if count == 1 else 'steps'} · {costs(run.costs)} · {seconds:.2f} s"

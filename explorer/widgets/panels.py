@@ -22,7 +22,7 @@ from explorer.figures.curves import Curve, curve_figure
 from explorer.figures.words import Note
 from explorer.widgets.canvas import HERE
 
-#: curves that the one chart can show at once
+#: curves that the one chart has at first
 CURVES = 4
 
 
@@ -37,6 +37,8 @@ class Controls(anywidget.AnyWidget):
         Row to the components that it offers, for lists that have been opened.
     seq : int
         Number of the newest message that `groups` takes account of.
+    plain_keys : bool
+        Whether plain keys pressed anywhere in the Explorer are reported.
     """
 
     _esm = HERE / "controls.js"
@@ -45,6 +47,7 @@ class Controls(anywidget.AnyWidget):
     groups: Any = traitlets.List().tag(sync=True)
     options: Any = traitlets.Dict().tag(sync=True)
     seq = traitlets.Int(0).tag(sync=True)
+    plain_keys = traitlets.Bool(False).tag(sync=True)
 
 
 class Tabs(anywidget.AnyWidget):
@@ -91,16 +94,26 @@ class Chart:
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
 
     def show(self, figure: go.Figure) -> None:
-        """Show another figure of at most four curves, in one message."""
+        """Show another figure in one message, and one more if it has more curves than any before."""
         with self._lock:
             self._figure = figure
             if not self.widget.data:
                 return  # not on the page yet
+            there = len(self.widget.data)
+            traces = _traces(figure, there)
+            if len(traces) > there:
+                self.widget.add_traces(traces[there:])
             with self.widget.batch_update():
-                for trace, new in zip(self.widget.data, _traces(figure), strict=True):
+                for trace, new in zip(self.widget.data, traces[:there], strict=False):
                     new.pop("type")
                     trace.update(new)
-                self.widget.layout.update(_layout(figure) | {"width": self._width})
+                self._lay_out(figure)
+
+    def _lay_out(self, figure: go.Figure) -> None:
+        laid = _layout(figure) | {"width": self._width}
+        for name in ("shapes", "annotations"):  # an update would leave older ones where the new figure has fewer
+            self.widget.layout[name] = laid.pop(name)
+        self.widget.layout.update(laid)
 
     def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
         """Show curves of a run under way; only their points are sent if the same curves are there already."""
@@ -126,16 +139,17 @@ class Chart:
         with self._lock:
             if change["new"] and not self.widget.data:
                 self.widget.add_traces(_traces(self._figure))
-                self.widget.layout.update(_layout(self._figure) | {"width": self._width})
+                self._lay_out(self._figure)
                 if self._instead_of is not None:
                     self._instead_of.widget.close()
                     self._instead_of = None
 
 
-def _traces(figure: go.Figure) -> list[dict[str, Any]]:
+def _traces(figure: go.Figure, there: int = CURVES) -> list[dict[str, Any]]:
     """Return as many traces as a chart has, each with all that may differ, so that nothing of an older one is left."""
     made: list[dict[str, Any]] = []
-    for trace in [*figure.to_plotly_json()["data"], *[{}] * CURVES][:CURVES]:
+    shown = figure.to_plotly_json()["data"]
+    for trace in [*shown, *[{}] * (there - len(shown))]:
         line = {"color": "#000", "dash": "solid", "width": 1, **trace.get("line", {})}
         marker = {"color": line["color"], "symbol": "circle", "size": 6, **trace.get("marker", {})}
         blank = {"type": "scatter", "x": [], "y": [], "name": "", "mode": "lines", "visible": bool(trace)}

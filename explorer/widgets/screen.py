@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets
@@ -19,13 +19,14 @@ from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level, thinned
 from explorer.figures.panels import Panel, after
 from explorer.figures.spectra import filters, spectrum
-from explorer.figures.words import Note, explain, filtered
+from explorer.figures.words import Note, compared, explain, filtered
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
+from explorer.widgets.compare import Compare
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 
-TABS = ("Convergence", "Spectrum", "Filter", "Code", "About")
+TABS = ("Convergence", "Spectrum", "Filter", "Compare", "Code", "About")
 #: tabs that need the singular values
 _SPECTRAL = ("Spectrum", "Filter")
 #: singular values at which filter factors are drawn
@@ -41,6 +42,8 @@ class Screen:
         Held while anything changes.
     spec : RunSpec
         What the controls say.
+    back : callable
+        Called with a kept run that the person wants to see again.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class Screen:
         Whether a person ended it.
     """
 
-    def __init__(self, lock: threading.RLock, spec: RunSpec) -> None:
+    def __init__(self, lock: threading.RLock, spec: RunSpec, back: Callable[[Run], None]) -> None:
         self._lock, self._spec = lock, spec
         self.problem: Problem | None = None
         self.shown: RunSpec | None = None
@@ -74,6 +77,8 @@ class Screen:
         self.notes = text("", "ex-notes")
         self.code, self.about = Code(), ipywidgets.HTMLMath()
         self._code_panel = ipywidgets.Box([self.code])
+        self.compare = Compare(self._draw_chart, back)
+        self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
         for panel in (self._code_panel, self.about):
             panel.add_class("ex-hidden")
@@ -82,6 +87,7 @@ class Screen:
             self.scrubber,
             self.tabs,
             self.explained,
+            self._compare_panel,
             self._code_panel,
             self.about,
         )
@@ -113,7 +119,8 @@ class Screen:
         stale = self.shown is not None and self.shown != spec
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = stale
-        (self.explained.add_class if stale else self.explained.remove_class)("ex-stale")
+        old = stale and self._selected != "Compare"  # which shows runs of all kinds of settings
+        (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
 
     def show_problem(self, problem: Problem) -> None:
@@ -193,10 +200,12 @@ class Screen:
     def _select(self) -> None:
         """Show the panel of the selected tab."""
         with self._lock:
-            shown = {"Code": self._code_panel, "About": self.about}.get(self._selected, self.explained)
-            for panel in (self.explained, self._code_panel, self.about):
-                (panel.remove_class if panel is shown else panel.add_class)("ex-hidden")
-            self._write()
+            instead = {"Code": self._code_panel, "About": self.about}.get(self._selected)
+            shown = [instead] if instead else [self.explained]
+            shown += [self._compare_panel] if self._selected == "Compare" else []
+            for panel in (self.explained, self._compare_panel, self._code_panel, self.about):
+                (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
+            self.show_spec(self._spec)
             self._draw_chart()
 
     def _write(self) -> None:
@@ -208,6 +217,10 @@ class Screen:
     def _draw_chart(self) -> None:
         if self._selected in _SPECTRAL:
             self._analyse()
+        elif self._selected == "Compare":
+            if self._chart is not None:
+                self._chart.show(self.compare.figure(self._dark))
+            self.notes.value = notes_html(compared(self.compare.runs))
         elif self._selected == "Convergence" and self.run is not None and self.shown == self.run.spec:
             if self._chart is not None:
                 self._chart.show(convergence(self.run, self._dark, self._step))
@@ -302,6 +315,6 @@ def _scrubber_row(steps: list[int], at: int, facts: str) -> dict[str, Any]:
     return {
         "id": "iterate", "type": "int", "label": "Iterate", "name": "Iterate shown", "depth": 0, "rests": steps,
         "value": at, "text": f"{at}", "unit": f"of {last} · {facts}" if facts else f"of {last}",
-        "optional": False, "help": "Look at another of the iterates that were kept; nothing is solved for it",
-        "error": "",
+        "optional": False, "play": True, "error": "",
+        "help": "Look at another of the iterates that were kept; nothing is solved for it",
     }  # fmt: skip

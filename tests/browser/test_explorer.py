@@ -21,7 +21,7 @@ PAINTED = """() => [...document.querySelectorAll('.explorer canvas')].filter(c =
 CLIPPED = """() => {
     const root = document.querySelector('.explorer').getBoundingClientRect();
     const seen = [...document.querySelectorAll('.explorer :is(button, input, select, canvas, label, pre, summary)')]
-        .filter(node => node.checkVisibility());
+        .filter(node => node.checkVisibility() && !node.closest('.ex-scroll')); // which scrolls sideways
     const bad = [];
     for (const node of seen) {
         const box = node.getBoundingClientRect();
@@ -248,6 +248,8 @@ def test_the_tabs_explain(page):
     page.wait_for_selector(".explorer .js-plotly-plot .ytitle >> text=filter factor", state="attached")
     _shot(page, "filter")
     page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".ex-table >> text=Press Keep")
+    page.keyboard.press("ArrowRight")
     page.wait_for_selector(".ex-code pre >> text=ex.RunSpec")
     assert page.locator(".ex-code h4").all_inner_texts()[:3] == ["Python\nCopy", "JSON\nCopy", "papermill\nCopy"]
     _shot(page, "code")
@@ -257,6 +259,44 @@ def test_the_tabs_explain(page):
     _shot(page, "about")
     page.keyboard.press("Home")
     page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line >> nth=1")
+
+
+def test_two_runs_are_compared_by_keys_alone(page):
+    page.locator("[role=tab]", has_text="Compare").click()
+    page.keyboard.press("k")
+    page.wait_for_selector(".ex-table tbody tr")
+    slider = _named(page, "Noise model: Level")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    _until(page, "document.querySelector('.ex-picture.ex-stale')")
+    page.keyboard.press("r")
+    _until(page, "!document.querySelector('.ex-stale')")
+    _until(page, "document.querySelector('.ex-bar button:nth-child(2)').disabled")
+    page.keyboard.press("k")
+    page.wait_for_selector(".ex-table tbody tr >> nth=1")
+    page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line >> nth=1")
+    assert "level" in page.locator(".ex-table tbody tr").nth(1).inner_text()
+    page.get_by_label("Compare the others with run A").click()
+    _until(page, "document.querySelector('.ex-table tbody').innerText.includes('(')")
+    _shot(page, "compare")
+    page.locator(".ex-table thead button", has_text="Error").click()
+    page.wait_for_selector(".ex-table th[aria-sort=ascending]")
+    page.get_by_label("Show run A and its settings").click()
+    page.wait_for_selector(".ex-table tr.ex-shown >> text=A")
+    assert page.evaluate(CLIPPED) == []
+    page.locator("button", has_text="↺ Reset").click()
+    page.locator("[role=tab]", has_text="Convergence").click()
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
+
+
+def test_the_iterates_play(page):
+    _named(page, "Iterate shown").focus()
+    page.keyboard.press("Home")
+    _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent === 'Reconstruction, step 1'")
+    page.get_by_label("Play", exact=True).click()
+    _until(page, "/step (?!1$)/.test(document.querySelectorAll('.ex-caption b')[2].textContent)")
+    page.get_by_label("Play", exact=True).click()
 
 
 def test_an_earlier_iterate_can_be_looked_at(page):

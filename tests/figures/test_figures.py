@@ -207,7 +207,7 @@ def test_filters_draw_factors_ritz_values_and_where_noise_wins(run):
     names = [trace.name for trace in figure.data]
     assert names == ["filter factor after step 3", "Ritz value", "everything passes"]
     assert len(figure.data[1].x) == 3
-    start, end = figure.layout.xaxis.range
+    end, start = figure.layout.xaxis.range
     assert start > np.log10(report.values[0])
     assert end <= -1
     assert [shape.x0 for shape in figure.layout.shapes] == [0.1]

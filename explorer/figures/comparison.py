@@ -1,0 +1,90 @@
+"""Several runs in one figure and one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from explorer.engine.run import Run
+from explorer.figures.colours import palette
+from explorer.figures.curves import column, first, layout, marks, thinned
+
+#: what a run can be followed over: name to the title of the axis
+AXES = {"step": "step", "products": "products with A and Aᴴ", "seconds": "seconds"}
+#: what is followed: name of a history's column to the title of the axis
+MEASURES = {"error": "error ‖x − x*‖ / ‖x*‖", "residual": "residual ‖Ax − y‖ / ‖y‖"}
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+def compare(runs: Mapping[str, Run], measure: str = "error", axis: str = "step", dark: bool = False) -> Any:
+    """Return one curve a run: error or residual over steps, products or seconds.
+
+    Parameters
+    ----------
+    runs : mapping
+        Name to run; the first sample of each is drawn, and its best iterate marked.
+    measure : str
+        ``error`` or ``residual``.
+    axis : str
+        ``step``, ``products`` (with the operator and its adjoint) or ``seconds``.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    colours, drawn = palette(dark), []
+    for index, (name, run) in enumerate(runs.items()):
+        if measure not in run.history:
+            continue
+        at = thinned(len(run.history[measure]))
+        scale = _data_norm(run) if measure == "residual" else 1.0
+        x, y = over(run, axis)[at], column(run.history, measure, at) / scale
+        best = marks(run).get("best") if measure == "error" else None
+        sizes = np.where(at + 1 == best, 11, 0 if len(at) > 3 else 7)
+        hue = colours.several[index % len(colours.several)]
+        figure.add_scatter(
+            x=x, y=y, name=name, mode="lines+markers",
+            line={"color": hue, "width": 2.2, "dash": _DASHES[index % len(_DASHES)]},
+            marker={"color": hue, "size": sizes, "symbol": "circle-open", "line": {"width": 2}},
+        )  # fmt: skip
+        drawn.append(y[np.isfinite(y) & (y > 0)])
+    spans = [np.log10(y.max() / y.min()) for y in drawn if y.size]
+    figure.update_layout(layout(AXES[axis], MEASURES[measure], dark, float(max(spans, default=0.0))))
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def over(run: Run, axis: str) -> np.ndarray:
+    """Return the values of an axis at every step, shape ``(steps,)``."""
+    steps = len(run.history["seconds"])
+    if axis == "seconds":
+        return np.asarray(run.history["seconds"], float)
+    if axis == "products":
+        counted = [np.asarray(run.history[name], float) for name in ("A", "Aᴴ", "J", "Jᴴ") if name in run.history]
+        return np.sum(counted, axis=0) if counted else np.arange(1.0, steps + 1)
+    return np.arange(1.0, steps + 1)
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Return what a table says of a run: numbers of its answer, what it cost, and why it ended; of the first sample."""
+    quality = {name: float(first(value)) for name, value in run.metrics.items()}
+    steps = len(run.history.get("seconds", ()))
+    return {
+        "steps": steps,
+        "products": sum(run.costs.get(name, 0) for name in ("A", "Aᴴ", "J", "Jᴴ")),
+        "seconds": float(run.history["seconds"][-1]) if steps else 0.0,
+        **quality,
+        "ended": first(run.reason).name.lower() if hasattr(first(run.reason), "name") else str(first(run.reason)),
+    }
+
+
+def _data_norm(run: Run) -> float:
+    norm = run.problem.offers.get("data_norm")
+    return 1.0 if norm is None else float(norm.reshape(-1)[0]) or 1.0
