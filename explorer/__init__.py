@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from explorer.engine.analyse import analyse
     from explorer.engine.build import build
     from explorer.engine.cite import cite
+    from explorer.engine.compare_rules import compare_rules
     from explorer.engine.compat import compatible
     from explorer.engine.job import Job, start
     from explorer.engine.notebooks import record
@@ -35,6 +36,7 @@ _HOME = {
     "as_operator": "operators.foreign",
     "build": "engine.build",
     "cite": "engine.cite",
+    "compare_rules": "engine.compare_rules",
     "compatible": "engine.compat",
     "record": "engine.notebooks",
     "run": "engine.run",
@@ -68,6 +70,7 @@ __all__ = [
     "build",
     "catalogue",
     "cite",
+    "compare_rules",
     "compatible",
     "record",
     "run",

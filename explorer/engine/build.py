@@ -103,6 +103,8 @@ def build(spec: RunSpec) -> Problem:
     domain = truth.domain if truth.domain is not None else space_of(truth.x)
     refuse_huge(domain.size * math.prod(batch), "unknowns", "problem")
     offers: dict[str, Any] = {"domain": domain, **truth.offers}
+    if truth.x is not None:
+        offers["has_truth"] = True
     clean = None
     if spec.operator is not None and truth.x is not None and domain.batch(truth.x):
         raise SpecError(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Component
+from explorer.engine.fit import judged
 from explorer.engine.history import History
 from explorer.engine.picks import Pick, Samples, Snapshots
 from explorer.engine.problem import Problem
@@ -242,7 +243,8 @@ class Drive:
     def _apply_rule(self, step: Step, k: int) -> None:
         assert self._rule is not None
         component, params = self._rule
-        scores = self._number(score(component, params, {**self.problem.offers, **step.scalars}))
+        offers = {**self.problem.offers, **step.scalars, **judged(component, self.problem, step.x)}
+        scores = self._number(score(component, params, offers))
         if not self._picks_minimum:
             self._mark(scores <= 0, Reason.RULE, k)
             return

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.catalogue import NAMES, SHELVES, Component, SpecError
+from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop
+from explorer.rules.whiteness import whiteness
 from explorer.solvers.steps import Draw, Solution, Step
 
 #: field of a specification -> the choice that leaves it out
@@ -61,15 +63,35 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
             raise SpecError(f"{rule.title} chooses the {knob}: give one value, or set the rule to 'fixed'", "rule")
     for need in rule.needs:
         if need.name in _REPORTED:
-            if need.name not in solver.traits.get("reports", ()):
+            if need.name not in (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ())):
                 raise SpecError(
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
                 )
-        elif offers.get(need.name) is None and not need.optional:
+        elif need.name not in _JUDGED and offers.get(need.name) is None and not need.optional:
             raise SpecError(f"{rule.title} needs the {need.says}, which is not known for this problem", "rule")
 
 
-_REPORTED = ("residual", "dof", "solution_norm")
+#: what a solver reports of a candidate, and what the engine itself finds out about it
+_REPORTED = (
+    "residual", "dof", "solution_norm", "regularization", "growth", "sensitivity", "inner", "log_lost", "iterated",
+)  # fmt: skip
+_JUDGED = ("error", "whiteness")
+
+
+def on_request(solver: Component, *judges: Component) -> bool:
+    """Say whether rules need what a solver reports on request only."""
+    return any(need.name in solver.traits.get("on_request", ()) for rule in judges for need in rule.needs)
+
+
+def judged(rule: Component, problem: Problem, x: Any) -> dict[str, Any]:
+    """Return what a rule needs to know of a candidate beside the solver's scalars, one value a sample of `x`."""
+    names, found = {need.name for need in rule.needs}, {}
+    if "error" in names:
+        found["error"] = problem.distance(x)
+    if "whiteness" in names:
+        A, y = problem.A, problem.y
+        found["whiteness"] = whiteness(A(x) - A.codomain.expand(y, A.domain.batch(x)), A.codomain)
+    return found
 
 
 def refuse_stop(spec: RunSpec, offers: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from explorer.catalogue import Component, rules, solvers
 from explorer.engine.batches import shaped
 from explorer.engine.build import build
 from explorer.engine.driver import Drive, Snapshot
-from explorer.engine.fit import gives, refuse_rule, refuse_stop, refuse_unused
+from explorer.engine.fit import gives, judged, on_request, refuse_rule, refuse_stop, refuse_unused
 from explorer.engine.picks import Pick
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason, reasons
@@ -166,7 +166,7 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
 
     def start() -> Any:
         if direct and chosen is not None:
-            return _tuned(component, offers, params, chosen, problem.batch)
+            return _tuned(component, problem, offers, params, chosen)
         return component.bind(offers, params)()
 
     return Drive(
@@ -188,30 +188,62 @@ _TUNED_AT_ONCE = 2**24
 
 def _tuned(
     component: Component,
+    problem: Problem,
     offers: Mapping[str, Any],
     params: Mapping[str, Any],
     rule: tuple[Component, Mapping[str, Any]],
-    batch: tuple[int, ...],
 ) -> Solution:
     """Let a rule choose the parameter of a direct method, then solve with it."""
     knob, power = component.traits["tunes"]
-    A, y = offers["A"], offers["y"]
-
-    def solve(values: Tensor) -> Solution:
-        data = A.codomain.expand(y, values.shape)
-        return component.bind({**offers, "y": data}, {**params, knob: values})()
-
-    def evaluate(values: Tensor) -> Mapping[str, Any]:
-        at_once = max(1, _TUNED_AT_ONCE // max(1, A.domain.size * math.prod(batch)))
-        some = [solve(part).scalars for part in values.split(at_once)]
-        return {**offers, **{name: torch.cat([torch.as_tensor(s[name]) for s in some]) for name in some[0]}}
-
+    A, batch = offers["A"], problem.batch
     strongest = (A.norm() ** power).expand(batch)
     weakest = strongest * A.domain.eps**power
+
+    def evaluate(values: Tensor) -> Mapping[str, Any]:
+        return candidates(component, problem, offers, params, values, rule[0])
+
     chosen, resolved = select_parameter(*rule, evaluate, strongest, weakest)
-    solution = solve(chosen)
+    solution = solved(component, offers, params, chosen)
     solution.scalars |= {knob: chosen, "rule_resolved": resolved.to(chosen.dtype)}
     return solution
+
+
+def solved(component: Component, offers: Mapping[str, Any], params: Mapping[str, Any], values: Tensor) -> Solution:
+    """Return the solutions of a direct method for values of its parameter, shape ``(*values.shape, *shape)``."""
+    data = offers["A"].codomain.expand(offers["y"], values.shape)
+    return component.bind({**offers, "y": data}, {**params, component.traits["tunes"][0]: values})()
+
+
+def candidates(
+    component: Component,
+    problem: Problem,
+    offers: Mapping[str, Any],
+    params: Mapping[str, Any],
+    values: Tensor,
+    *judges: Component,
+) -> dict[str, Any]:
+    """Return what rules need to know of every candidate, a few at a time.
+
+    Parameters
+    ----------
+    component : Component
+        A direct method that has a parameter to choose.
+    problem, offers, params : Problem, mapping, mapping
+        What it is run on, and its other knobs.
+    values : Tensor
+        Candidates, shape ``(number, *batch)``.
+    *judges : Component
+        The rules.
+    """
+    at_once = max(1, _TUNED_AT_ONCE // max(1, problem.domain.size * math.prod(problem.batch)))
+    offers, rows = {**offers, "details": on_request(component, *judges)}, []
+    for part in values.split(at_once):
+        solution = solved(component, offers, params, part)
+        row = dict(solution.scalars)
+        for rule in judges:
+            row |= judged(rule, problem, solution.x)
+        rows.append(row)
+    return {**offers, **{name: torch.cat([torch.as_tensor(row[name]) for row in rows]) for name in rows[0]}}
 
 
 def finish(spec: RunSpec, drive: Drive) -> Run:

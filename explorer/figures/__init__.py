@@ -17,11 +17,12 @@ _HOME = {
     "filters": "spectra",
     "images": "page",
     "pictures": "paper",
+    "rules": "parameter",
     "spectrum": "spectra",
     "summary": "paper",
 }
 
-__all__ = ["compare", "convergence", "explain", "filters", "images", "pictures", "spectrum", "summary"]
+__all__ = ["compare", "convergence", "explain", "filters", "images", "pictures", "rules", "spectrum", "summary"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from explorer.catalogue import rules, solvers
+from explorer.engine.compare_rules import RuleComparison
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.figures.comparison import facts
@@ -193,4 +194,36 @@ def compared(runs: Mapping[str, Run]) -> list[Note]:
     problems = {(run.spec.problem, run.spec.operator, run.spec.noise, run.spec.seed) for run in runs.values()}
     if len(problems) > 1:
         notes.append(Note("warn", "Not the same problem", "Errors of runs on different data do not rank methods."))
+    return notes
+
+
+def chosen(found: RuleComparison) -> list[Note]:
+    """Say what parameter rules chose, of the first sample."""
+    rows = {name: (float(np.reshape(found.value(name), -1)[0])) for name in found.chosen}
+    knob = found.parameter
+    notes = []
+    if "error" in found.curves:
+        errors = {name: float(np.reshape(found.error(name), -1)[0]) for name in found.chosen}
+        least = float(np.reshape(found.least_error, -1)[0])
+        known = {name: e for name, e in errors.items() if name != "oracle" and np.isfinite(e)}
+        if known:
+            best, worst = min(known, key=lambda name: known[name]), max(known, key=lambda name: known[name])
+            notes.append(
+                Note(
+                    "good",
+                    f"{rules[best].title} comes nearest",
+                    f"It chooses {knob} = {rows[best]:.3g}: the error is {known[best]:.3g}, the least {least:.3g}.",
+                )
+            )
+            if known[worst] > 1.2 * least:
+                text = f"It chooses {rows[worst]:.3g}: the error is {known[worst] / least:.2g} times the least."
+                notes.append(Note("warn", f"{rules[worst].title} is farthest", text))
+    lost = [rules[name].title for name, value in rows.items() if not np.isfinite(value)]
+    if lost:
+        notes.append(Note("warn", "Found nothing", f"{', '.join(lost)}: no candidate satisfies the rule."))
+    if found.refused:
+        titles = ", ".join(rules[name].title for name in found.refused)
+        notes.append(Note("plain", "Do not apply here", f"{titles}."))
+    solver = solvers[found.spec.solver.name].title
+    notes.append(Note("plain", "What is drawn", f"{solver} at 200 values of the {knob}, and what each rule picks."))
     return notes

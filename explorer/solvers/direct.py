@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,12 +21,15 @@ from explorer.solvers.steps import Solution
     solves="tikhonov",
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x\|_2^2",
     reports=("residual", "dof", "solution_norm"),
+    on_request=("regularization", "growth", "sensitivity", "inner", "log_lost", "iterated"),
     tunes=("regularization", 2),
+    filter=lambda s, _k, _norm, knobs: s**2 / np.maximum(s**2 + knobs["regularization"], np.finfo(float).tiny),
     differentiable=True,
 )
 def tikhonov(
     A: Annotated[LinearOperator, HAS_SVD],
     y: Tensor,
+    details: bool = False,
     *,
     regularization: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 1e-3,
 ) -> Solution:
@@ -33,7 +37,15 @@ def tikhonov(
     s = A.svd().s
     weight = _beside(regularization, s)
     total = s**2 + weight
-    return _filtered(A, y, safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1))
+    kept, lost = safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1)
+    data, outside = _analysed(A, y, kept)
+    solution = _filtered(A, data, outside, kept, lost)
+    if details:
+        found = {"regularization": weight.reshape(weight.shape[: weight.ndim - s.ndim])}
+        found |= _derivatives(A, data, outside, kept, lost)
+        batch = torch.as_tensor(solution.scalars["residual"]).shape
+        solution.scalars |= {name: value.expand(batch) for name, value in found.items()}
+    return solution
 
 
 @solver(
@@ -43,6 +55,7 @@ def tikhonov(
     equation=r"x = \sum_{\sigma_i > \theta} \sigma_i^{-1} \langle u_i, y\rangle v_i",
     reports=("residual", "dof", "solution_norm"),
     tunes=("threshold", 1),
+    filter=lambda s, _k, _norm, knobs: np.asarray(s > knobs["threshold"], float),
     differentiable=True,
 )
 def tsvd(
@@ -54,7 +67,7 @@ def tsvd(
     """Invert A on the singular vectors whose singular value exceeds the threshold θ; θ = 0 gives the pseudo-inverse."""
     s = A.svd().s
     kept = (s > _beside(threshold, s)).to(s.dtype)
-    return _filtered(A, y, kept, 1 - kept)
+    return _filtered(A, *_analysed(A, y, kept), kept, 1 - kept)
 
 
 def _beside(knob: float | Tensor, s: Tensor) -> Tensor:
@@ -63,16 +76,36 @@ def _beside(knob: float | Tensor, s: Tensor) -> Tensor:
     return value.reshape(*value.shape, *(1,) * s.ndim)
 
 
-def _filtered(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor) -> Solution:
-    """Return ``V diag(kept / σ) Uᴴ y``; `lost` is ``1 − kept`` without cancellation."""
-    svd, Y = A.svd(), A.codomain
+def _derivatives(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> dict[str, Tensor]:
+    """Return what rules need of Tikhonov's solution: derivatives by log λ, the evidence, the iterated residual."""
+    s = A.svd().s
+    over, data2 = tuple(range(-s.ndim, 0)), data.abs() ** 2
+    size2 = safe_divide(kept, s) ** 2 * data2
+    return {
+        "growth": -2 * (lost * size2).sum(over),
+        "sensitivity": (lost**2 * size2).sum(over).sqrt(),
+        "inner": (lost * data2).sum(over) + outside,
+        "log_lost": lost.log().sum(over) * (2 if A.domain.is_complex else 1),
+        "iterated": safe_divide((lost**3 * data2).sum(over) + outside, ((lost**4 * data2).sum(over) + outside).sqrt()),
+    }
+
+
+def _analysed(A: LinearOperator, y: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``Uᴴ y`` and the squared norm of what of y lies outside the range of U."""
+    svd = A.svd()
     for d in range(kept.ndim - svd.s.ndim):
         if y.stride(d) == 0:  # the same data for many values of a knob are analysed once
             y = y.narrow(d, 0, 1)
     data = svd.U.adjoint(y)
+    return data, A.codomain.norm2(y - svd.U(data))
+
+
+def _filtered(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> Solution:
+    """Return ``V diag(kept / σ) data``; `lost` is ``1 − kept`` without cancellation."""
+    svd = A.svd()
     coefficients = safe_divide(kept, svd.s) * data
     C = svd.V.domain
-    residual2 = C.norm2(lost * data) + Y.norm2(y - svd.U(data))
+    residual2 = C.norm2(lost * data) + outside
     dof = kept.flatten(-svd.s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
     return Solution(
         svd.V(coefficients),

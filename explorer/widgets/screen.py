@@ -9,7 +9,8 @@ from typing import Any
 import ipywidgets
 
 from explorer.analyses.filters import filter_report
-from explorer.catalogue import SpecError, analyses
+from explorer.catalogue import SpecError, analyses, solvers
+from explorer.engine.compare_rules import compare_rules
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
@@ -18,15 +19,16 @@ from explorer.engine.spec import RunSpec
 from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level, thinned
 from explorer.figures.panels import Panel, after
+from explorer.figures.parameter import rules
 from explorer.figures.spectra import filters, spectrum
-from explorer.figures.words import Note, compared, explain, filtered
+from explorer.figures.words import Note, chosen, compared, explain, filtered
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 
-TABS = ("Convergence", "Spectrum", "Filter", "Compare", "Code", "About")
+TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Compare", "Code", "About")
 #: tabs that need the singular values
 _SPECTRAL = ("Spectrum", "Filter")
 #: singular values at which filter factors are drawn
@@ -67,6 +69,7 @@ class Screen:
         self.cancelled = False
         self.report: Any = None
         self._dark, self._width, self._step = False, 640, 0
+        self._rules: Any = None  # every rule's choice, and the specification to which it belongs
         self._analysing = Latest("explorer-analyse")
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
         self.scrubber = Controls()
@@ -119,9 +122,11 @@ class Screen:
         stale = self.shown is not None and self.shown != spec
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = stale
-        old = stale and self._selected != "Compare"  # which shows runs of all kinds of settings
+        old = stale and self._selected not in ("Compare", "Parameter")  # which are not of the run on the screen
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
+        if self._selected == "Parameter":
+            self._compare_rules()
 
     def show_problem(self, problem: Problem) -> None:
         """Show a truth and its data."""
@@ -217,6 +222,8 @@ class Screen:
     def _draw_chart(self) -> None:
         if self._selected in _SPECTRAL:
             self._analyse()
+        elif self._selected == "Parameter":
+            self._compare_rules()
         elif self._selected == "Compare":
             if self._chart is not None:
                 self._chart.show(self.compare.figure(self._dark))
@@ -267,6 +274,37 @@ class Screen:
         self.notes.value = notes_html([Note("plain", "Computing", "The singular values are on their way.")])
         self._analysing(work)
 
+    def _compare_rules(self) -> None:
+        """Show what every parameter rule chooses for the problem of the controls; computed when somebody looks."""
+        spec = self._spec
+        asked = spec.replace(rule="fixed", stop="budget", draws=None)
+        if self._rules is not None and self._rules[0] == _swept(asked):
+            found = self._rules[1]
+            at = spec.solver.params.get(found.parameter)
+            if self._chart is not None:
+                self._chart.show(rules(found, self._dark, at if isinstance(at, float) else None))
+            self.notes.value = notes_html(chosen(found))
+            return
+
+        def work() -> None:
+            found, refusal = None, ""
+            try:
+                found = compare_rules(asked)
+            except SpecError as error:
+                refusal = sentence(error.message)
+            with self._lock:
+                if found is not None:
+                    self._rules = (_swept(asked), found)
+                if self._selected != "Parameter" or spec != self._spec:
+                    return
+                if found is not None:
+                    self._compare_rules()
+                else:
+                    self.notes.value = notes_html([Note("plain", "No parameter to choose here", refusal)])
+
+        self.notes.value = notes_html([Note("plain", "Sweeping", "Every rule looks at 200 values of the parameter.")])
+        self._analysing(work)
+
     def _show_filter(self, spec: RunSpec, history: Mapping[str, Any], step: int) -> None:
         """Show what the method lets through at a step."""
         at = thinned(len(self.report.values), _POINTS)
@@ -290,6 +328,14 @@ class Screen:
             chart.fit(self._width)
             self._draw_chart()
             self.explained.children = (chart.widget, self.notes)
+
+
+def _swept(spec: RunSpec) -> RunSpec:
+    """Return what a sweep depends on: not the value of the parameter itself."""
+    knob = solvers[spec.solver.name].traits.get("tunes", ("",))[0]
+    params = {name: value for name, value in spec.solver.as_dict().items() if name != "params"}
+    kept = {name: value for name, value in spec.solver.params.items() if name != knob}
+    return spec.replace(solver={**params, "params": kept}, record=None, finer=spec.finer)
 
 
 def row(cls: str, *parts: Any) -> ipywidgets.Box:

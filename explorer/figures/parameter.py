@@ -1,0 +1,86 @@
+"""Curves over a regularization parameter, with what every rule chooses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.catalogue import rules as shelf
+from explorer.engine.compare_rules import RuleComparison
+from explorer.figures.colours import palette
+from explorer.figures.curves import layout
+
+#: symbols of the rules' choices on the error curve
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
+
+
+def rules(found: RuleComparison, dark: bool = False, shown: float | None = None) -> Any:
+    """Return error and residual over the parameter, and the choice of every rule on them; of the first sample.
+
+    Parameters
+    ----------
+    found : RuleComparison
+        Of :func:`explorer.compare_rules`.
+    dark : bool
+        Whether the page is dark.
+    shown : float, optional
+        Value of the parameter that is looked at.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    colours = palette(dark)
+    curves = {name: _first(values) for name, values in found.curves.items()}
+    scale = _norm(found, "data_norm")
+    residual = curves["residual"] / scale
+    main = curves.get("error", residual)
+    kept = np.concatenate([c[np.isfinite(c) & (c > 0)] for c in (main, residual)])
+    decades = float(np.log10(min(kept.max(), 10 * main.min()) / kept.min())) if kept.size else 1.0
+    made = layout(found.parameter.replace("_", " ") + " λ", "relative norm", dark, decades)
+    top = np.log10(min(np.nanmax(main), 10 * np.nanmin(main)) * 1.3)
+    low = np.log10(max(min(np.nanmin(main), np.nanmin(residual)), np.nanmin(main) / 100) / 1.5)
+    made["yaxis"] |= {"autorange": False, "range": [float(low), float(top)]}
+    useful = found.values[main <= 10 * np.nanmin(main)]  # beyond, the error is off the scale
+    picked = [found.values[i] for i in (int(np.reshape(at, -1)[0]) for at in found.chosen.values()) if i >= 0]
+    left = max(found.values[-1], min([*picked, useful.min()]) / 10)
+    ends = [float(np.log10(left)), float(np.log10(found.values[0]))]
+    made["xaxis"] |= {"autorange": False, "range": ends, "dtick": max(1, round((ends[1] - ends[0]) / 6))}
+    figure = go.Figure(layout=made)
+    x = found.values
+    line = {"color": colours.series[0], "width": 2.5}
+    figure.add_scatter(x=x, y=residual, name="residual ‖Ax − y‖ / ‖y‖", mode="lines", line=line)
+    if "error" in curves:
+        line = {"color": colours.series[1], "width": 2.5, "dash": "dash"}
+        figure.add_scatter(x=x, y=curves["error"], name="error ‖x − x*‖ / ‖x*‖", mode="lines", line=line)
+    for index, (name, at) in enumerate(found.chosen.items()):
+        i = int(np.reshape(at, -1)[0])
+        if i < 0:
+            continue
+        figure.add_scatter(
+            x=[x[i]], y=[main[i]], name=shelf[name].title, mode="markers",
+            marker={
+                "color": colours.several[index % len(colours.several)], "size": 11,
+                "symbol": _SYMBOLS[index % len(_SYMBOLS)] + ("-open" if name == "oracle" else ""),
+            },
+        )  # fmt: skip
+    noise = _norm(found, "noise_norm")
+    if noise and noise != 1.0:
+        figure.add_hline(y=noise / scale, line={"color": colours.faint, "dash": "dot", "width": 1.5})
+    if shown is not None and shown > 0:
+        figure.add_vline(x=shown, line={"color": colours.text, "width": 1.5})
+    figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
+    return figure
+
+
+def _first(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return values.reshape(len(values), -1)[:, 0]
+
+
+def _norm(found: RuleComparison, name: str) -> float:
+    norm = found.problem.offers.get(name)
+    return 1.0 if norm is None else float(norm.reshape(-1)[0]) or 1.0

@@ -1,0 +1,137 @@
+"""Rules that need no noise level, or estimate a risk: weighted GCV, UPRE, L-curve, quasi-optimality, evidence, …."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Linear, rule
+from explorer.operators.base import LinearOperator
+
+
+@rule(
+    "Weighted cross-validation",
+    papers=["Chung, Nagy & O'Leary 2008: A weighted-GCV method for Lanczos-hybrid regularization"],
+    equation=r"\min\; \|A x_\lambda - y\|^2 / (m - \omega\,\mathrm{dof}_\lambda)^2",
+    picks="minimum",
+)
+def weighted_gcv(
+    residual: Tensor,
+    dof: Tensor,
+    data_size: int,
+    *,
+    omega: Annotated[float, Linear(0.1, 3, help="weight ω: 1 is plain cross-validation, more smooths more")] = 1.4,
+) -> Tensor:
+    """Generalised cross-validation that counts every degree of freedom ω times."""
+    free = data_size - omega * dof
+    return torch.where(torch.as_tensor(free > 0), residual**2 / free**2, torch.inf)
+
+
+@rule(
+    "Predictive risk (UPRE, SURE)",
+    papers=[
+        "Mallows 1973: Some comments on Cp",
+        "Stein 1981: Estimation of the mean of a multivariate normal distribution",
+    ],
+    equation=r"\min\; \|A x_\lambda - y\|^2 + 2\sigma^2\,\mathrm{dof}_\lambda",
+    picks="minimum",
+)
+def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> Tensor:
+    """Take the candidate of least unbiased estimate of the error of the predicted data; needs the noise level.
+
+    For white Gaussian noise the predictive risk estimator and Stein's are the same. Iterative methods estimate the
+    degrees of freedom by a random probe, which is the Monte-Carlo form.
+    """
+    return residual**2 + 2 * noise_norm**2 / data_size * dof
+
+
+@rule(
+    "L-curve",
+    papers=[
+        "Hansen 1992: Analysis of discrete ill-posed problems by means of the L-curve",
+        "Hansen & O'Leary 1993: The use of the L-curve in the regularization of discrete ill-posed problems",
+    ],
+    equation=r"\max\; \kappa(\lambda)\ \text{of}\ (\log\|A x_\lambda - y\|, \log\|x_\lambda\|)",
+    picks="minimum",
+)
+def l_curve(residual: Tensor, solution_norm: Tensor, growth: Tensor, regularization: Tensor) -> Tensor:
+    """Take the corner of the curve of ‖x‖ against ‖Ax − y‖: its point of largest curvature.
+
+    With ρ = ‖Ax − y‖², η = ‖x‖² and ′ for d/d log λ, stationarity gives ρ′ = −λ η′, so that second derivatives cancel:
+    ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})``.
+    """
+    rho, eta, weight = residual**2, solution_norm**2, regularization
+    # in the ratios a = λη/ρ and s = η′/η, which have no unit
+    a, s = weight * eta / rho, growth / eta
+    curvature = 2 * a * (1 + s + a * s) / (s.abs() * (a**2 + 1) ** 1.5)
+    return torch.where(s < 0, -curvature, torch.inf)
+
+
+@rule(
+    "Quasi-optimality",
+    papers=["Tikhonov & Glasko 1965: Use of the regularization method in non-linear problems"],
+    equation=r"\min\; \|\lambda\, \mathrm{d}x_\lambda / \mathrm{d}\lambda\|",
+    picks="minimum",
+)
+def quasi_optimality(sensitivity: Tensor, dof: Tensor) -> Tensor:
+    """Take the candidate at which the solution changes least with the logarithm of the parameter.
+
+    Far outside the useful range nothing changes at all; candidates that keep less than one degree of freedom are
+    left out.
+    """
+    return torch.where(dof >= 1, sensitivity, torch.inf)
+
+
+@rule(
+    "Evidence (marginal likelihood)",
+    papers=[
+        "MacKay 1992: Bayesian interpolation",
+        "Wahba 1985: A comparison of GCV and GML for choosing the smoothing parameter",
+    ],
+    equation=r"\min\; m \log\langle y, y - A x_\lambda\rangle - \textstyle\sum_i \log(1 - \varphi_i)",
+    picks="minimum",
+)
+def evidence(inner: Tensor, log_lost: Tensor, data_size: int) -> Tensor:
+    """Take the candidate under which the data are most likely, for Gaussian noise and prior of unknown sizes.
+
+    The noise variance is the one that maximises the likelihood, ``⟨y, y − Ax⟩ / m``.
+    """
+    return data_size * inner.log() - log_lost
+
+
+@rule(
+    "Monotone error rule",
+    papers=["Tautenhahn & Hämarik 1999: The use of monotonicity for choosing the regularization parameter"],
+    equation=r"\langle r_\lambda, r_{2,\lambda}\rangle / \|r_{2,\lambda}\| = \tau\, \mathbb{E}\|n\|",
+    picks="first",
+)
+def monotone_error(
+    iterated: Tensor,
+    noise_norm: Tensor,
+    *,
+    tau: Annotated[float, Linear(0.5, 5, help="safety factor τ ≥ 1 when the noise level is exact")] = 1.0,
+) -> Tensor:
+    """Lower the parameter as long as the error is sure to fall with it; r₂ is the residual of iterated Tikhonov."""
+    return iterated - tau * noise_norm
+
+
+@rule(
+    "Whiteness of the residual (NCP)",
+    papers=[
+        "Hansen, Kilmer & Kjeldsen 2006: Exploiting residual information in the parameter choice for discrete "
+        "ill-posed problems"
+    ],
+    equation=r"\min\; \| c(A x_\lambda - y) - c_\mathrm{white} \|",
+    picks="minimum",
+)
+def ncp(whiteness: Tensor, A: LinearOperator, y: Tensor) -> Tensor:  # noqa: ARG001 - what whiteness is made of
+    """Take the candidate whose residual looks most like white noise: its cumulative periodogram is a straight line."""
+    return whiteness
+
+
+@rule("Oracle (knows the truth)", equation=r"\min\; \|x_\lambda - x\|", picks="minimum")
+def oracle(error: Tensor, has_truth: bool) -> Tensor:  # noqa: ARG001 - without a truth there is no error
+    """Take the candidate nearest to the truth: what no rule can know, to measure the others by."""
+    return error

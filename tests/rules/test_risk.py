@@ -1,0 +1,198 @@
+"""Rules of risk, curvature and likelihood against their formulas on dense matrices, and the comparison of all."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+import explorer as ex
+from explorer.catalogue import rules
+from explorer.linalg import Space
+from explorer.rules.select import score
+from explorer.rules.whiteness import whiteness
+from explorer.solvers import tikhonov
+from tests import support
+
+M, N = 30, 20
+
+
+class Dense:
+    """Noisy data of a small ill-posed matrix, and Tikhonov's method by dense linear algebra."""
+
+    def __init__(self, seed):
+        self.A = support.operator(support.decay(N, 1e4), M, N, seed=seed)
+        self.matrix = self.A.to_dense().numpy()
+        x = np.sin(np.linspace(0, 3, N))
+        noise = support.normal((M,), seed + 50).numpy()
+        self.noise_norm = 0.05 * np.linalg.norm(self.matrix @ x)
+        self.y = self.matrix @ x + noise * self.noise_norm / np.sqrt(M)
+
+    def solve(self, weight):
+        """Return the solution and the influence matrix."""
+        inverse = np.linalg.inv(self.matrix.T @ self.matrix + weight * np.eye(N)) @ self.matrix.T
+        return inverse @ self.y, self.matrix @ inverse
+
+    def scored(self, rule, weights, **params):
+        y = torch.from_numpy(self.y).expand(len(weights), -1)
+        found = tikhonov(self.A, y, details=True, regularization=torch.tensor(weights))
+        told = {**found.scalars, "noise_norm": torch.tensor(self.noise_norm), "data_size": M}
+        component = rules[rule]
+        return score(component, component.check(params), told).numpy()
+
+
+WEIGHTS = np.geomspace(1e-5, 1.0, 11)
+every_seed = pytest.mark.parametrize("seed", support.SEEDS)
+
+
+@every_seed
+def test_weighted_gcv_and_predictive_risk_are_their_formulas(seed):
+    case = Dense(seed)
+    weighted, risk = case.scored("weighted_gcv", WEIGHTS, omega=1.3), case.scored("upre", WEIGHTS)
+    for i, weight in enumerate(WEIGHTS):
+        x, influence = case.solve(weight)
+        misfit, trace = np.sum((case.matrix @ x - case.y) ** 2), np.trace(influence)
+        assert weighted[i] == pytest.approx(misfit / (M - 1.3 * trace) ** 2, rel=1e-8)
+        assert risk[i] == pytest.approx(misfit + 2 * case.noise_norm**2 / M * trace, rel=1e-8)
+
+
+def test_the_predictive_risk_is_unbiased():
+    """Its mean over draws is the mean error of the predicted data, up to the constant ‖n‖²."""
+    case, weight, draws = Dense(0), np.array([1e-2]), 4000
+    clean = case.matrix @ np.sin(np.linspace(0, 3, N))
+    noise = support.normal((draws, M), 9).numpy() * case.noise_norm / np.sqrt(M)
+    estimates, errors = [], []
+    _, influence = case.solve(weight[0])
+    for n in noise:
+        predicted = influence @ (clean + n)
+        estimates.append(np.sum((predicted - clean - n) ** 2) + 2 * case.noise_norm**2 / M * np.trace(influence))
+        errors.append(np.sum((predicted - clean) ** 2) + case.noise_norm**2)
+    gap = np.array(estimates) - errors
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(draws)
+    case.y = clean + noise[0]
+    assert case.scored("upre", weight)[0] == pytest.approx(estimates[0], rel=1e-8)
+
+
+@every_seed
+def test_the_curvature_is_that_of_the_l_curve_by_differences(seed):
+    case = Dense(seed)
+    t = np.log(WEIGHTS)
+    h = 1e-3
+
+    def at(t):
+        x, _ = case.solve(np.exp(t))
+        return np.array([np.log(np.linalg.norm(case.matrix @ x - case.y)), np.log(np.linalg.norm(x))])
+
+    expected = []
+    for s in t:
+        low, mid, high = at(s - h), at(s), at(s + h)
+        (u, v), (uu, vv) = (high - low) / (2 * h), (high - 2 * mid + low) / h**2
+        expected.append((u * vv - uu * v) / (u**2 + v**2) ** 1.5)
+    np.testing.assert_allclose(-case.scored("l_curve", WEIGHTS), expected, rtol=1e-3, atol=1e-3)
+
+
+@every_seed
+def test_quasi_optimality_is_the_derivative_by_differences(seed):
+    case, h = Dense(seed), 1e-4
+    found = case.scored("quasi_optimality", WEIGHTS)
+    for i, weight in enumerate(WEIGHTS):
+        slope = (case.solve(weight * np.exp(h))[0] - case.solve(weight * np.exp(-h))[0]) / (2 * h)
+        enough = np.trace(case.solve(weight)[1]) >= 1
+        assert found[i] == (pytest.approx(np.linalg.norm(slope), rel=1e-5) if enough else np.inf)
+
+
+@every_seed
+def test_the_evidence_is_the_likelihood_under_gaussian_noise_and_prior(seed):
+    case = Dense(seed)
+    found, expected = case.scored("evidence", WEIGHTS), []
+    for weight in WEIGHTS:
+        shape = np.eye(M) + case.matrix @ case.matrix.T / weight
+        variance = case.y @ np.linalg.solve(shape, case.y) / M
+        expected.append(-2 * scipy.stats.multivariate_normal.logpdf(case.y, cov=variance * shape))
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6, atol=1e-6)
+
+
+@every_seed
+def test_the_monotone_error_rule_stops_while_the_error_still_falls(seed):
+    case = Dense(seed)
+    grid = np.geomspace(1.0, 1e-6, 200)
+    exact = np.linalg.norm(case.y - case.matrix @ np.sin(np.linspace(0, 3, N)))  # the rule is proved for this level
+    found = case.scored("monotone_error", grid) + case.noise_norm - exact
+    for weight, value in zip(grid[::40], found[::40], strict=True):
+        r = case.y - case.matrix @ case.solve(weight)[0]
+        twice = r - case.solve(weight)[1] @ r
+        assert value == pytest.approx(r @ twice / np.linalg.norm(twice) - exact, rel=1e-8)
+    stop = int(np.argmax(found <= 0))
+    errors = [np.linalg.norm(case.solve(w)[0] - np.sin(np.linspace(0, 3, N))) for w in grid[: stop + 1]]
+    assert (np.diff(errors[:-1]) <= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(4096,), (64, 64)])
+def test_white_noise_looks_white_and_coloured_noise_does_not(shape):
+    space = Space(shape, torch.float64)
+    white = support.normal((5, *shape), 3)
+    smooth = white + white.roll(1, -1)
+    assert (whiteness(white, space) < 2 / 64).all()
+    assert (whiteness(smooth, space) > 0.1).all()
+    support.assert_close(whiteness(7 * white, space), whiteness(white, space), 10, scale=1)
+
+
+SPEC = ex.RunSpec(
+    problem={"name": "camera", "params": {"size": 32}}, operator="gaussian_blur", solver="tikhonov", dtype="float64",
+    noise={"name": "gaussian", "params": {"level": 0.03}}, draws=5,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [name for name in rules if name != "fixed"])
+def test_every_rule_around_tikhonov_is_what_the_comparison_says(rule):
+    found = ex.compare_rules(SPEC, {rule: {}}, values=800)
+    run = ex.run(SPEC.replace(rule=rule))
+    step = found.values[0] / found.values[1]
+    ratio = run.history["regularization"][-1] / found.value(rule)
+    assert ((ratio < step * 1.01) & (ratio > 0.99 / step)).all()
+    np.testing.assert_allclose(run.history["error"][-1], found.error(rule), rtol=0.05)
+
+
+def test_nothing_beats_the_oracle_and_all_but_the_evidence_come_near():
+    found = ex.compare_rules(SPEC)
+    assert set(found.chosen) == set(rules) - {"fixed"}
+    np.testing.assert_allclose(found.error("oracle"), found.least_error)
+    ratio = {name: float(np.median(found.error(name) / found.least_error)) for name in found.chosen}
+    assert min(ratio.values()) >= 1
+    assert all(value < 2 for name, value in ratio.items() if name != "evidence"), ratio
+    # a photograph is no sample of a white Gaussian prior, and the evidence believes in one
+    assert ratio["evidence"] > 2
+    assert "oracle" in repr(found)
+
+
+def test_a_comparison_takes_a_problem_and_some_rules_and_says_what_does_not_apply():
+    problem = ex.build(SPEC.replace(draws=None))
+    found = ex.compare_rules(problem, {"discrepancy": {"tau": 1.5}, "gcv": {}}, values=50)
+    assert list(found.chosen) == ["discrepancy", "gcv"]
+    assert found.value("discrepancy") > found.value("gcv")
+    truncated = ex.compare_rules(SPEC.replace(solver="tsvd"), values=50)
+    assert "Truncated SVD does not report" in truncated.refused["l_curve"]
+    assert {"gcv", "discrepancy", "upre", "ncp", "oracle"} <= set(truncated.chosen)
+
+
+def test_without_a_decomposition_a_comparison_is_refused():
+    with pytest.raises(ex.SpecError, match="needs"):
+        ex.compare_rules(SPEC.replace(operator="radon"))
+
+
+@pytest.mark.parametrize("rule", ["upre", "weighted_gcv", "ncp", "oracle"])
+def test_iterative_methods_are_stopped_near_the_best_iterate(rule):
+    stop = {"name": "budget", "params": {"steps": 60}}
+    run = ex.run(SPEC.replace(solver="cgls", rule=rule, record={"keep_going": True}, stop=stop))
+    picked = np.take_along_axis(run.history["error"], run.stopped.step[None] - 1, 0)[0]
+    assert (picked <= 1.25 * run.history["error"].min(0)).all()
+    if rule == "oracle":
+        np.testing.assert_array_equal(run.stopped.step, run.best.step)
+
+
+def test_the_figure_marks_every_choice():
+    found = ex.compare_rules(SPEC, values=60)
+    figure = ex.figures.rules(found, shown=1e-3)
+    names = [trace.name for trace in figure.data]
+    assert names[:2] == ["residual ‖Ax − y‖ / ‖y‖", "error ‖x − x*‖ / ‖x*‖"]
+    assert len(names) == 2 + len(found.chosen)
+    assert len(figure.layout.shapes) == 2  # the noise, and what is looked at
