@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import explorer as ex
+from explorer.engine.presets import presets
 
 PRESETS = sorted((Path(__file__).parents[1] / "data" / "presets").glob("*.json"))
 
@@ -18,5 +19,12 @@ def test_a_preset_runs_and_beats_the_back_projection(file):
     run = ex.run(spec.replace(stop={"name": "budget", "params": {"steps": 40}}))
     A = run.problem.A
     back = A.adjoint(run.y)
-    scale = A.codomain.inner(A(back), run.y) / A.codomain.norm2(A(back))
+    scale = A.codomain.inner(A(back), run.y).real / A.codomain.norm2(A(back))
     assert run.metrics["relative_error"] < 0.8 * float(run.problem.distance(scale * back))
+
+
+def test_presets_have_titles_for_people():
+    found = presets()
+    assert len(found) == len(PRESETS)
+    assert "MRI with a quarter of the data" in found
+    assert all(title[0].isupper() and "-" not in title.split()[0] for title in found)

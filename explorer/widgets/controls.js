@@ -108,7 +108,7 @@ function choiceRow(row, send) {
     update(next, held) {
       const names = next.choices.join("\n");
       if (list.dataset.names !== names) {
-        list.replaceChildren(...next.choices.map((name) => make("option", { value: name }, name || "automatic")));
+        list.replaceChildren(...next.choices.map((name) => make("option", { value: name }, name || next.blank || "automatic")));
         list.dataset.names = names;
       }
       if (!held) put(list, "value", next.value);
@@ -351,7 +351,7 @@ function render({ model, el }) {
   const pressed = (event) => {
     const inside = (el.closest(".explorer") || el).contains(event.target);
     if (!model.get("plain_keys") || !inside || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (!event.target.matches(typing) && "rcuyk?".includes(event.key)) {
+    if (!event.target.matches(typing) && "rcuykl?".includes(event.key)) {
       rows.forEach((row) => row.flush()); // a slider's last move comes first
       tell({ key: event.key });
     }

@@ -17,11 +17,13 @@ from explorer.catalogue import SpecError
 from explorer.engine.build import build
 from explorer.engine.driver import Snapshot
 from explorer.engine.job import Job
+from explorer.engine.presets import presets
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import png, summary
 from explorer.widgets import choices, knobs
 from explorer.widgets.background import Latest
+from explorer.widgets.changes import Changes, Rest
 from explorer.widgets.panels import Controls, as_spec, costs, message_html, progress_html, text
 from explorer.widgets.screen import Screen, row
 
@@ -34,9 +36,9 @@ START: Mapping[str, Any] = {
 #: seconds that a cell waits for the first result, so that its picture is saved with the notebook: while a person
 #: looks on, and where nobody does
 PATIENCE, PATIENCE_ALONE = 0.5, 60.0
-#: seconds within which changes are taken back together
-TOGETHER = 0.7
-_HELP = "Keys: R run · C cancel · U undo · Y redo · K keep · ? this help. Arrows move a slider, Tab goes to the next."
+#: seconds: a run as short is live at once, a longer one when nothing has changed for a while
+AT_ONCE, REST = 0.1, 0.35
+_HELP = "Keys: R run · C cancel · U undo · Y redo · K keep · L live · ? this help. Arrows move a slider, Tab goes on."
 _FIELD_OF = {"preconditioner": "precond"}  # where a kind and its field differ in name
 
 
@@ -72,6 +74,7 @@ class Explorer(ipywidgets.VBox):
     """
 
     _job: Job | None = None  # closing works even if a wrong choice was refused
+    _rest = Rest()
 
     def __init__(self, spec: Any = None, **choices: Any) -> None:
         self._lock = threading.RLock()
@@ -81,9 +84,8 @@ class Explorer(ipywidgets.VBox):
         self._wrong: dict[str, str] = {}
         self._misfit: SpecError | None = None
         self._opened = False
-        self._past: list[RunSpec] = []
-        self._future: list[RunSpec] = []
-        self._changed = -TOGETHER
+        self._changes, self._rest = Changes(), Rest()
+        self._lasts = float("inf")  # seconds that the last run took, watching it included
         self._looking, self._asking = (Latest(f"explorer-{n}") for n in ("look", "ask"))
         self._make_parts()
         super().__init__(self._arranged())
@@ -99,6 +101,8 @@ class Explorer(ipywidgets.VBox):
         self._redo_button = self._button("↷ Redo", "Make the change again (key Y)", self.redo)
         self._keep_button = self._button("☆ Keep", "Keep this run to compare others with it (key K)", self.keep)
         self._reset_button = self._button("↺ Reset", "Go back to the settings this began with", self.reset)
+        self._live = ipywidgets.ToggleButton(description="Live", tooltip="Run after every change (key L)")
+        self._live.observe(lambda _: self._react(), "value")
         self._run_button.button_style = "primary"
         for button in (self._cancel_button, self._undo_button, self._redo_button, self._keep_button):
             button.disabled = True
@@ -112,7 +116,7 @@ class Explorer(ipywidgets.VBox):
 
     def _arranged(self) -> list[Any]:
         buttons = (self._run_button, self._cancel_button, self._undo_button, self._redo_button, self._keep_button)
-        bar = row("ex-bar", *buttons, self._reset_button, self._progress)
+        bar = row("ex-bar", *buttons, self._reset_button, self._live, self._progress)
         main = row("ex-main", bar, self._message, *self._screen.parts)
         return [row("ex-columns", self._controls, main)]
 
@@ -156,6 +160,7 @@ class Explorer(ipywidgets.VBox):
                 self._job.cancel()
             job = Job(self._spec, lambda s: self._updated(job, s), self._ended)
             self._job = job
+            self._began = time.monotonic()
             self._cancel_button.disabled = False
             self._progress.value = progress_html(None, "building the problem")
             self._say("")
@@ -175,16 +180,12 @@ class Explorer(ipywidgets.VBox):
     def undo(self) -> None:
         """Take the last change of the settings back."""
         with self._lock:
-            if self._past:
-                self._future.append(self._spec)
-                self._adopt(self._past.pop(), remember=False)
+            self._adopt(self._changes.undo(self._spec), remember=False)
 
     def redo(self) -> None:
         """Make a change that was taken back again."""
         with self._lock:
-            if self._future:
-                self._past.append(self._spec)
-                self._adopt(self._future.pop(), remember=False)
+            self._adopt(self._changes.redo(self._spec), remember=False)
 
     def keep(self) -> str | None:
         """Keep the result to compare others with it; return its name, or None where there is no result."""
@@ -200,6 +201,7 @@ class Explorer(ipywidgets.VBox):
 
     def close(self) -> None:
         """Cancel what runs and close the widget."""
+        self._rest.cancel()
         self.cancel()
         super().close()
 
@@ -233,6 +235,8 @@ class Explorer(ipywidgets.VBox):
     def _press(self, key: str) -> None:
         """Do what a plain key asks for."""
         keys = {"r": self.run, "c": self.cancel, "u": self.undo, "y": self.redo, "k": self.keep}
+        if key == "l":
+            self._live.value = not self._live.value
         if key == "?":
             self._say(_HELP, "status")
         elif key in keys:
@@ -241,6 +245,9 @@ class Explorer(ipywidgets.VBox):
     def _put(self, path: str, content: Mapping[str, Any], buffers: Any) -> None:
         """Enter what a person set one control to; what is wrong stays visible, with its sentence."""
         value = content.get("value")
+        if path == "preset":
+            self._begin_with(str(value))
+            return
         try:
             if "too_large" in content:
                 raise SpecError("is too large: at most 64 MiB are taken from the page", path)
@@ -262,6 +269,16 @@ class Explorer(ipywidgets.VBox):
             self._asking(partial(self._fit, spec, path))
         else:
             self._adopt(spec)
+
+    def _begin_with(self, title: str) -> None:
+        """Take a preset and run it."""
+        if title in presets():
+            self._typed.clear()
+            self._wrong.clear()
+            self._adopt(presets()[title])
+            self._safely(self.run)
+        else:
+            self._refresh()
 
     def _fit(self, spec: RunSpec, field: str) -> None:
         """Adopt a choice with whatever else must change for it."""
@@ -288,17 +305,30 @@ class Explorer(ipywidgets.VBox):
     def _adopt(self, spec: RunSpec, remember: bool = True) -> None:
         with self._lock:
             if remember and spec != self._spec:
-                now = time.monotonic()
-                if now - self._changed > TOGETHER or not self._past:  # a drag is one change
-                    self._past.append(self._spec)
-                self._changed = now
-                self._future.clear()
+                self._changes.enter(self._spec)
             self._spec = spec
-            self._undo_button.disabled, self._redo_button.disabled = not self._past, not self._future
+            self._undo_button.disabled, self._redo_button.disabled = not self._changes.past, not self._changes.future
             self._controls.options = {}
             self._refresh()
             self._say(next(iter(self._wrong.values()), ""))
             self._looking(partial(self._look, spec))
+            self._react()
+
+    def _react(self) -> None:
+        """In live mode run what was chosen: at once where a run is that fast, else when changes have come to rest."""
+        with self._lock:
+            self._rest.cancel()
+            if not self._live.value or self._wrong or self._screen.shown == self._spec:
+                return
+            if self._lasts <= AT_ONCE:
+                self._safely(self.run)
+            else:
+                self._rest(REST, partial(self._settled, self._spec))
+
+    def _settled(self, spec: RunSpec) -> None:
+        with self._lock:
+            if spec == self._spec and self._live.value:
+                self._safely(self.run)
 
     def _refresh(self) -> None:
         """Bring the form, the stale marks and the written panels up to the specification."""
@@ -355,6 +385,7 @@ class Explorer(ipywidgets.VBox):
                 self._failed(job.error)
                 return
             run, self._misfit = job.result(0), None
+            self._lasts = time.monotonic() - self._began
             try:
                 self._show_result(run, job.progress.state == "cancelled")
                 self.result = run
@@ -380,6 +411,8 @@ class Explorer(ipywidgets.VBox):
         count = len(run.history.get("seconds", ()))
         seconds = float(run.history["seconds"][-1]) if count else 0.0
         said = f"{count:,} {'step' if count == 1 else 'steps'} · {costs(run.costs)} · {seconds:.2f} s"
+        if self._live.value:
+            said += " · live, at once" if self._lasts <= AT_ONCE else " · live, on release"
         self._progress.value = progress_html(1, said)
         self._refresh()
 

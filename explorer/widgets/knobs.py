@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from explorer.catalogue import SHELVES, Component, Knob, SpecError
+from explorer.engine.presets import presets
 from explorer.engine.spec import Choice, RunSpec
 
 Row = dict[str, Any]
@@ -89,7 +90,7 @@ def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) 
         Sentences that say what is wrong, by row.
     """
     plain = _plain_knobs()
-    made = []
+    made = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
     for title, fields in _GROUPS:
         rows: list[Row] = []
         for field in fields:
@@ -104,6 +105,17 @@ def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) 
         folded = f"{spec.device} · {spec.dtype}" if title == "Computation" else ""
         made.append({"title": title, "folded": folded, "rows": rows})
     return made
+
+
+def _preset(spec: RunSpec) -> Row:
+    """Return the row that offers presets; it is blank where the settings are no preset."""
+    known = presets()
+    at = next((title for title, preset in known.items() if preset == spec), "")
+    return {
+        "id": "preset", "type": "choice", "label": "Preset", "name": "Preset", "depth": 0, "value": at, "text": at,
+        "choices": ["", *known], "blank": "your own settings", "unit": "", "optional": True, "error": "",
+        "help": "Settings to begin with; choosing one changes everything below",
+    }  # fmt: skip
 
 
 def title_of(spec: RunSpec, field: str) -> str:

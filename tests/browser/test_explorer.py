@@ -219,7 +219,7 @@ def test_what_cannot_be_chosen_says_why_and_the_keyboard_reaches_the_rest(page):
 
 
 def test_tab_reaches_every_control_in_reading_order(page):
-    page.locator(".explorer [role=combobox]").first.focus()
+    _named(page, "Preset").focus()
     reached = []
     for _ in range(120):
         name = page.evaluate(
@@ -289,6 +289,31 @@ def test_two_runs_are_compared_by_keys_alone(page):
     page.get_by_label("Show run A and its settings").click()
     page.wait_for_selector(".ex-table tr.ex-shown >> text=A")
     assert page.evaluate(CLIPPED) == []
+    page.locator("button", has_text="↺ Reset").click()
+    page.locator("[role=tab]", has_text="Convergence").click()
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
+
+
+def test_a_preset_and_live_mode_follow_the_slider(page):
+    _named(page, "Preset").select_option("Choose the parameter")
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('1 step')")
+    page.locator("[role=tab]", has_text="Parameter").click()
+    page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=L-curve")
+    _named(page, "Solver: Regularization λ").focus()
+    page.keyboard.press("l")
+    page.wait_for_selector(".ex-bar .mod-active")
+    page.evaluate(
+        "window.seen = new Set(); new MutationObserver(() => seen.add(document.querySelectorAll("
+        "'.ex-caption')[2].textContent)).observe(document.querySelectorAll('.ex-caption')[2], "
+        "{subtree: true, childList: true, characterData: true})"
+    )
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(120)
+    _until(page, "seen.size >= 3")  # the picture follows
+    _until(page, "document.querySelector('.ex-progress').innerText.includes('live')")
+    _shot(page, "live")
+    page.keyboard.press("l")
     page.locator("button", has_text="↺ Reset").click()
     page.locator("[role=tab]", has_text="Convergence").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")

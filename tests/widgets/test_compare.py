@@ -3,7 +3,7 @@
 import pytest
 
 import explorer as ex
-from explorer.widgets import compare, explorer
+from explorer.widgets import changes, compare
 from explorer.widgets.screen import TABS
 from tests.widgets.page import report, rows
 
@@ -126,7 +126,7 @@ def test_runs_on_other_data_are_not_ranked_without_a_warning(make):
 
 
 def test_undo_and_redo_go_through_the_changes(make, monkeypatch):
-    monkeypatch.setattr(explorer, "TOGETHER", 0.0)
+    monkeypatch.setattr(changes, "TOGETHER", 0.0)
     w = make()
     first = w.spec
     assert w._undo_button.disabled
@@ -146,7 +146,7 @@ def test_undo_and_redo_go_through_the_changes(make, monkeypatch):
 
 
 def test_a_drag_is_taken_back_at_once(make, monkeypatch):
-    monkeypatch.setattr(explorer, "TOGETHER", 60.0)
+    monkeypatch.setattr(changes, "TOGETHER", 60.0)
     w = make()
     first = w.spec
     for sigma in (2.5, 3.0, 3.5):
