@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {
     "regularization": "regularization parameter, one value a candidate",
     "growth": "derivative of ‖x‖² by the logarithm of the parameter, one value a candidate",
     "sensitivity": "norm of the derivative of x by the logarithm of the parameter, one value a candidate",
+    "lost": "sum of 1 − φ over the filter factors φ, one value a candidate",
     "inner": "inner product ⟨y, y − Ax⟩, one value a candidate",
     "log_lost": "sum of log(1 − φ) over the filter factors φ, one value a candidate",
     "iterated": "⟨r, r₂⟩ / ‖r₂‖ with the residual r₂ of iterated Tikhonov, one value a candidate",

@@ -74,6 +74,7 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
 #: what a solver reports of a candidate, and what the engine itself finds out about it
 _REPORTED = (
     "residual", "dof", "solution_norm", "regularization", "growth", "sensitivity", "inner", "log_lost", "iterated",
+    "lost",
 )  # fmt: skip
 _JUDGED = ("error", "whiteness")
 

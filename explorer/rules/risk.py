@@ -75,13 +75,13 @@ def l_curve(residual: Tensor, solution_norm: Tensor, growth: Tensor, regularizat
     equation=r"\min\; \|\lambda\, \mathrm{d}x_\lambda / \mathrm{d}\lambda\|",
     picks="minimum",
 )
-def quasi_optimality(sensitivity: Tensor, dof: Tensor) -> Tensor:
+def quasi_optimality(sensitivity: Tensor, dof: Tensor, lost: Tensor) -> Tensor:
     """Take the candidate at which the solution changes least with the logarithm of the parameter.
 
-    Far outside the useful range nothing changes at all; candidates that keep less than one degree of freedom are
-    left out.
+    Far outside the useful range nothing changes at all; candidates that keep, or lose, less than one degree of freedom
+    are left out.
     """
-    return torch.where(dof >= 1, sensitivity, torch.inf)
+    return torch.where((dof >= 1) & (lost >= 1), sensitivity, torch.inf)
 
 
 @rule(

@@ -410,7 +410,8 @@ class Explorer(ipywidgets.VBox):
         self._keep_button.disabled = False
         count = len(run.history.get("seconds", ()))
         seconds = float(run.history["seconds"][-1]) if count else 0.0
-        said = f"{count:,} {'step' if count == 1 else 'steps'} · {costs(run.costs)} · {seconds:.2f} s"
+        steps = f"{count:,} {'step' if count == 1 else 'steps'}"
+        said = " · ".join(filter(None, (steps, costs(run.costs), f"{seconds:.2f} s")))
         if self._live.value:
             said += " · live, at once" if self._lasts <= AT_ONCE else " · live, on release"
         self._progress.value = progress_html(1, said)
