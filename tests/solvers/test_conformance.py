@@ -217,7 +217,7 @@ def test_blocks_are_solved_as_one_unknown(subject):
     A = subject.operator()
     diagonal, stack = BlockDiagonal(A, 0.9 * A), Stack(A, 0.9 * A)
     if subject.need("A").lacks(diagonal) is not None:
-        assert subject.direct, f"{subject} refuses blocks"
+        assert subject.need("A").capabilities, f"{subject} refuses blocks"
         return
     y1, y2 = data(A, 3), data(A, 3, seed=8)
     last = subject.run(subject.offers(diagonal, Blocks((y1, y2))), STEPS)
