@@ -43,9 +43,9 @@ def lsqr(
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
     u = clone(y) if x0 is None else y - A(x)
-    beta = _normalize_(u, Y)
+    beta = normalize_(u, Y)
     v = A.adjoint(u)
-    alpha = _normalize_(v, X)
+    alpha = normalize_(v, X)
     w = clone(v)
     phi_bar, rho_bar = beta, alpha
     data2, norm2, psi2 = Y.norm2(y), torch.zeros_like(beta), torch.zeros_like(beta)
@@ -56,9 +56,9 @@ def lsqr(
     while True:
         # bidiagonalization: β u = A v − α u, α v = Aᴴ u − β v
         xpay_(u, -alpha, A(v))
-        diagonal, beta = alpha, _normalize_(u, Y)
+        diagonal, beta = alpha, normalize_(u, Y)
         xpay_(v, -beta, A.adjoint(u))
-        alpha = _normalize_(v, X)
+        alpha = normalize_(v, X)
         norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damping)
         # a rotation that eliminates the damping, then one that eliminates β
         rho_hat, phi_hat = rho_bar, phi_bar
@@ -86,7 +86,7 @@ def lsqr(
         yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta, dof=dof)
 
 
-def _normalize_(u: Any, space: AnySpace) -> Tensor:
+def normalize_(u: Any, space: AnySpace) -> Tensor:
     """Scale `u` to norm 1 in place and return its norm."""
     norm = space.norm(u)
     scale_(u, safe_divide(torch.ones_like(norm), norm))

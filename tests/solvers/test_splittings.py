@@ -47,7 +47,7 @@ def test_nesterov_keeps_its_rate_where_gradient_descent_is_slower():
 
 
 SPEC = ex.RunSpec(
-    problem={"name": "shepp_logan", "params": {"size": 32}},
+    problem={"name": "shepp_logan", "params": {"size": 24}},
     operator={"name": "gaussian_blur", "params": {"sigma": 1.0}},
     noise={"name": "gaussian", "params": {"level": 0.05}}, prior={"name": "tv", "params": {"weight": 0.02}},
     dtype="float64", stop={"name": "budget", "params": {"steps": 400}},
@@ -61,7 +61,7 @@ def objective(run):
 
 @pytest.mark.parametrize(("solver", "gap"), [("admm", 1e-3), ("douglas_rachford", 5e-3), ("ista", 2e-3)])
 def test_every_splitting_comes_near_the_total_variation_minimum_in_400_steps(solver, gap):
-    least = objective(ex.run(SPEC.replace(solver="pdhg", stop={"name": "budget", "params": {"steps": 4000}})))
+    least = objective(ex.run(SPEC.replace(solver="pdhg", stop={"name": "budget", "params": {"steps": 2000}})))
     run = ex.run(SPEC.replace(solver=solver))
     assert least * (1 - 1e-4) <= objective(run) <= least * (1 + gap)
 

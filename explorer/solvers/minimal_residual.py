@@ -1,0 +1,219 @@
+"""Krylov methods of least residual: LSMR for least squares, MINRES for self-adjoint and GMRES for square operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Log, solver
+from explorer.linalg import axpy, axpy_, clone, safe_divide, scale, where, xpay_
+from explorer.operators.base import LinearOperator
+from explorer.operators.capabilities import LINEAR_SQUARE, SELF_ADJOINT
+from explorer.solvers.lsqr import normalize_
+from explorer.solvers.rounding import settled
+from explorer.solvers.steps import Step
+
+#: units of rounding in ``‖A r‖ / (‖A‖ ‖r‖)`` below which MINRES has nothing to gain: its recurrences lose some
+ROUNDING = 30
+
+
+def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return c, s and ``r = √(a² + b²)`` of the plane rotation that turns (a, b) into (r, 0)."""
+    r = (a**2 + b**2).sqrt()
+    inverse = safe_divide(torch.ones_like(r), r)
+    return a * inverse, b * inverse, r
+
+
+@solver(
+    "LSMR",
+    papers=["Fong & Saunders 2011: LSMR: An iterative algorithm for sparse least-squares problems"],
+    solves="least_squares",
+    equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x - x_0\|_2^2",
+    reports=("residual", "alpha", "beta", "gradient"),
+    per_step={"A": 1, "Aᴴ": 1},
+)
+def lsmr(
+    A: LinearOperator,
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
+) -> Iterator[Step]:
+    """MINRES on the normal equations by Golub–Kahan bidiagonalization: ``‖Aᴴr‖`` falls at every step. In place.
+
+    It reaches a given ``‖Aᴴr‖`` earlier than LSQR and regularises a little more at the same number of steps. Residual
+    and gradient come from recurrences. As in the paper, damping penalises the distance from `x0`.
+    """
+    X, Y = A.domain, A.codomain
+    x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
+    u = clone(y) if x0 is None else y - A(x)
+    beta = normalize_(u, Y)
+    v = A.adjoint(u)
+    alpha = normalize_(v, X)
+    h, h_bar = clone(v), X.zeros(Y.batch(y))
+    one, zero = torch.ones_like(beta), torch.zeros_like(beta)
+    damp = torch.as_tensor(damping, dtype=beta.dtype, device=beta.device).sqrt() * one
+    alpha_bar, zeta_bar, zeta = alpha, alpha * beta, zero
+    rho, rho_bar, c_bar, s_bar = one, one, one, zero
+    # for the norm of the residual: a second factorisation, as in section 5.1 of the paper
+    beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, outside = beta, zero, one, zero, zero, zero
+    data2, norm2, all2 = Y.norm2(y), zero, beta**2
+    active, gradient = torch.ones_like(beta, dtype=torch.bool), alpha * beta
+    while True:
+        xpay_(u, -alpha, A(v))
+        diagonal, beta = alpha, normalize_(u, Y)
+        xpay_(v, -beta, A.adjoint(u))
+        alpha = normalize_(v, X)
+        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damp**2)
+        c_hat, s_hat, alpha_hat = _rotation(alpha_bar, damp)
+        rho_old, (c, s, rho) = rho, _rotation(alpha_hat, beta)
+        theta, alpha_bar = s * alpha, c * alpha
+        rho_bar_old, zeta_old = rho_bar, zeta
+        theta_bar = s_bar * rho
+        c_bar, s_bar, rho_bar = _rotation(c_bar * rho, theta)
+        zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
+        xpay_(h_bar, -safe_divide(theta_bar * rho, rho_old * rho_bar_old), h)
+        axpy_(x, torch.where(active, safe_divide(zeta, rho * rho_bar), 0), h_bar)
+        xpay_(h, -safe_divide(theta, rho), v)
+        beta_acute, check = c_hat * beta_dd, -s_hat * beta_dd
+        beta_hat, beta_dd = c * beta_acute, -s * beta_acute
+        theta_old = theta_tilde
+        c_tilde, s_tilde, rho_tilde = _rotation(rho_d, theta_bar)
+        theta_tilde, rho_d = s_tilde * rho_bar, c_tilde * rho_bar
+        beta_d = c_tilde * beta_hat - s_tilde * beta_d
+        tau_tilde = safe_divide(zeta_old - theta_old * tau_tilde, rho_tilde)
+        tau = safe_divide(zeta - theta_tilde * tau_tilde, rho_d)
+        outside = outside + check**2
+        all2 = torch.where(active, outside + (beta_d - tau) ** 2 + beta_dd**2, all2)
+        gradient = torch.where(active, zeta_bar.abs(), gradient)
+        active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
+        residual2 = all2 - damp**2 * X.norm2(x if x0 is None else x - x0)
+        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta)
+
+
+@solver(
+    "MINRES",
+    papers=["Paige & Saunders 1975: Solution of sparse indefinite systems of linear equations"],
+    solves="least_squares",
+    equation=r"\min_{x \in \mathcal{K}_k} \|Ax-y\|_2,\quad A = A^*",
+    reports=("residual", "alpha", "beta"),
+    per_step={"A": 1},
+)
+def minres(A: Annotated[LinearOperator, SELF_ADJOINT], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
+    """Least residual over the Krylov spaces of a self-adjoint operator, which may be indefinite. In place.
+
+    `alpha` and `beta` are the Lanczos coefficients, diagonal and subdiagonal. A sample freezes where its residual
+    is rounding of its data, or where going on gains no more than rounding, ``‖A r‖ ≤ 30 eps ‖A‖ ‖r‖``. Where A is
+    singular and the data lie outside its range, x may grow once the residual is least: stop there, or use CGLS.
+    """
+    X = A.domain
+    x = X.zeros(X.batch(y)) if x0 is None else clone(x0)
+    v = clone(y) if x0 is None else y - A(x)
+    beta = eta = normalize_(v, X)
+    v_old, w, w_old = X.zeros(X.batch(y)), X.zeros(X.batch(y)), X.zeros(X.batch(y))
+    one, zero = torch.ones_like(beta), torch.zeros_like(beta)
+    c, c_old, s, s_old = one, one, zero, zero
+    floor, norm2 = X.eps * X.norm(y), zero
+    active = torch.ones_like(beta, dtype=torch.bool)
+    coupling = zero
+    while True:
+        q = axpy(-coupling, v_old, A(v))
+        alpha = X.inner(v, q).real
+        axpy_(q, -alpha, v)
+        below = normalize_(q, X)
+        delta = c * alpha - c_old * s * coupling
+        above, far = s * alpha + c_old * c * coupling, s_old * coupling
+        c_old, s_old = c, s
+        c, s, rho = _rotation(delta, below)
+        norm2 = torch.maximum(norm2, alpha**2 + below**2 + coupling**2)
+        slope2 = delta**2 + (c_old * below) ** 2  # ‖A r‖² / ‖r‖² of the residual before this step
+        active = active & (slope2 > (ROUNDING * X.eps) ** 2 * norm2) & (eta.abs() > floor)
+        w, w_old = scale(safe_divide(one, rho), axpy(-far, w_old, axpy(-above, w, v))), w
+        axpy_(x, torch.where(active, c * eta, 0), w)
+        eta = torch.where(active, -s * eta, eta)
+        v_old, v, coupling = v, q, below
+        yield Step(x, residual=eta.abs(), alpha=alpha, beta=below)
+
+
+@solver(
+    "GMRES",
+    papers=[
+        "Saad & Schultz 1986: GMRES: A generalized minimal residual algorithm for solving nonsymmetric linear systems"
+    ],
+    solves="least_squares",
+    equation=r"\min_{x \in \mathcal{K}_k(A, y)} \|Ax-y\|_2",
+    reports=("residual",),
+    per_step={"A": 1},
+)
+def gmres(
+    A: Annotated[LinearOperator, LINEAR_SQUARE],
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    restart: Annotated[int, Log(1, 500, unit="steps", help="length of a cycle: so many basis vectors are kept")] = 30,
+) -> Iterator[Step]:
+    """Least residual over the Krylov spaces of a square operator, by Arnoldi's method with restarts.
+
+    One product a step, and one more at every restart; a step in a cycle at length j costs 3 j vector operations. The
+    residual comes from the rotations that keep the Hessenberg matrix triangular.
+    """
+    X = A.domain
+    x = X.zeros(X.batch(y)) if x0 is None else clone(x0)
+    floor = X.eps * X.norm(y)
+    fresh = x0 is None
+    while True:
+        start, r = x, clone(y) if fresh else y - A(x)
+        fresh = False
+        beta = normalize_(r, X)
+        basis: list[Any] = [r]
+        columns: list[list[Tensor]] = []
+        rotations: list[tuple[Tensor, Tensor]] = []
+        right = [beta]
+        active = beta > floor
+        for _ in range(restart):
+            w = A(basis[-1])
+            column = []
+            for v in basis:
+                h = X.inner(v, w)
+                axpy_(w, -h, v)
+                column.append(h)
+            below = normalize_(w, X)
+            basis.append(w)
+            for i, (c, s) in enumerate(rotations):
+                column[i], column[i + 1] = c * column[i] + s * column[i + 1], c * column[i + 1] - s.conj() * column[i]
+            size = (column[-1].abs() ** 2 + below**2).sqrt()
+            c = safe_divide(column[-1].abs(), size)
+            phase = torch.where(column[-1] == 0, torch.ones_like(column[-1]), safe_divide(column[-1], column[-1].abs()))
+            s = phase * safe_divide(below, size)
+            rotations.append((c, s))
+            column[-1] = phase * size
+            columns.append(column)
+            right[-1:] = [c * right[-1], -s.conj() * right[-1]]
+            found = _combined(start, basis, _coefficients(columns, right))
+            x = where(active, found, x)
+            residual = right[-1].abs()
+            yield Step(x, residual=torch.where(active, residual, beta))
+            beta = torch.where(active, residual, beta)
+            active = active & (residual > floor)
+
+
+def _coefficients(columns: list[list[Tensor]], right: list[Tensor]) -> list[Tensor]:
+    """Solve the triangular system of the rotated Hessenberg matrix; a zero pivot gives a zero."""
+    k = len(columns)
+    found: list[Any] = [None] * k
+    rest = list(right[:k])
+    for j in reversed(range(k)):
+        found[j] = safe_divide(rest[j], columns[j][j])
+        for i in range(j):
+            rest[i] = rest[i] - columns[j][i] * found[j]
+    return found
+
+
+def _combined(start: Any, basis: list[Any], coefficients: list[Tensor]) -> Any:
+    x = clone(start)
+    for v, t in zip(basis, coefficients, strict=False):
+        axpy_(x, t, v)
+    return x
