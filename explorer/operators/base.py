@@ -140,6 +140,8 @@ class LinearOperator(ForwardModel):
     ----------
     self_adjoint, positive : bool
         Declared by structure, propagated by the algebra; never guessed from numbers.
+    nonnegative : bool
+        Whether all entries of the matrix are ≥ 0; declared likewise.
     isometry, coisometry : bool
         Whether ``AᴴA = I``, and whether ``AAᴴ = I``; declared likewise.
 
@@ -152,6 +154,7 @@ class LinearOperator(ForwardModel):
     title = "this operator"
     self_adjoint = False
     positive = False
+    nonnegative = False
     isometry = False
     coisometry = False
 
@@ -345,6 +348,7 @@ class Identity(LinearOperator):
     title = "the identity"
     self_adjoint = True
     positive = True
+    nonnegative = True
     isometry = True
     coisometry = True
 

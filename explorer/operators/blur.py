@@ -248,7 +248,7 @@ def gaussian_blur(
         grid = [_fast_length(n + r) for n, r in zip(domain.shape, reach, strict=True)]
         line = lambda g, n: torch.fft.fft(torch.cat((g, g.new_zeros(n + 1 - 2 * len(g)), g[1:].flip(0)))).real  # noqa: E731
         made = ZeroConvolution(domain, _product(list(map(line, kernels, grid)), domain), positive=True)
-    made.title = "Gaussian blur"
+    made.title, made.nonnegative = "Gaussian blur", True
     return made
 
 
@@ -314,5 +314,5 @@ def motion_blur(
     if domain.ndim not in (1, 2):
         raise SpecError(f"the motion blur acts on signals and images, and the domain has {domain.ndim} dimensions")
     made = convolution(domain, motion_kernel(length, angle, domain.ndim), boundary=boundary)
-    made.title = "Motion blur"
+    made.title, made.nonnegative = "Motion blur", True
     return made

@@ -9,6 +9,7 @@ LINEAR_SQUARE = Capability("an operator from a space to itself", lambda A: A.dom
 SELF_ADJOINT = Capability("a self-adjoint operator", lambda A: A.self_adjoint)
 POSITIVE = Capability("a positive self-adjoint operator", lambda A: A.self_adjoint and A.positive)
 PRECONDITIONER = Capability("a positive self-adjoint preconditioner", POSITIVE.admits)
+NONNEGATIVE = Capability("an operator without negative entries", lambda A: A.nonnegative)
 HAS_SVD = Capability("an operator with a cheap singular value decomposition", lambda A: A.has_svd)
 HAS_GRAM_DIAGONAL = Capability("an operator whose Gram diagonal is cheap", lambda A: A.gram_diagonal() is not None)
 SIGNAL = Capability("a one-dimensional signal", lambda space: isinstance(space, Space) and space.ndim == 1)

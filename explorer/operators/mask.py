@@ -26,6 +26,8 @@ class Mask(LinearOperator):
     title = "this mask"
     coisometry = True
 
+    nonnegative = True
+
     def __init__(self, domain: Space, kept: Tensor) -> None:
         super().__init__(domain, Space((len(kept),), domain.dtype, domain.device))
         self.kept = kept

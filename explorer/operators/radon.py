@@ -90,6 +90,7 @@ class Radon(SparseMatrix):
     """
 
     title = "Radon transform"
+    nonnegative = True
 
     def __init__(self, domain: Space, angles: Tensor, bins: int, *, matrix_free: bool | None = None) -> None:
         self.rays = Rays(domain.shape[0], angles, bins)
