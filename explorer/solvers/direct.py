@@ -35,11 +35,11 @@ def tikhonov(
 ) -> Solution:
     """Solve ``(AᴴA + λ I) x = Aᴴy`` by the filter factors ``σ² / (σ² + λ)``; λ = 0 gives the pseudo-inverse."""
     s = A.svd().s
-    weight = _beside(regularization, s)
+    weight = beside(regularization, s)
     total = s**2 + weight
     kept, lost = safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1)
-    data, outside = _analysed(A, y, kept)
-    solution = _filtered(A, data, outside, kept, lost)
+    data, outside = analysed(A, y, kept)
+    solution = filtered(A, data, outside, kept, lost)
     if details:
         found = {"regularization": weight.reshape(weight.shape[: weight.ndim - s.ndim])}
         found |= _derivatives(A, data, outside, kept, lost)
@@ -66,11 +66,11 @@ def tsvd(
 ) -> Solution:
     """Invert A on the singular vectors whose singular value exceeds the threshold θ; θ = 0 gives the pseudo-inverse."""
     s = A.svd().s
-    kept = (s > _beside(threshold, s)).to(s.dtype)
-    return _filtered(A, *_analysed(A, y, kept), kept, 1 - kept)
+    kept = (s > beside(threshold, s)).to(s.dtype)
+    return filtered(A, *analysed(A, y, kept), kept, 1 - kept)
 
 
-def _beside(knob: float | Tensor, s: Tensor) -> Tensor:
+def beside(knob: float | Tensor, s: Tensor) -> Tensor:
     """Return a knob, scalar or of shape ``(*batch,)``, so that it broadcasts against singular values."""
     value = torch.as_tensor(knob, dtype=s.dtype, device=s.device)
     return value.reshape(*value.shape, *(1,) * s.ndim)
@@ -91,7 +91,7 @@ def _derivatives(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor,
     }
 
 
-def _analysed(A: LinearOperator, y: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+def analysed(A: LinearOperator, y: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``Uᴴ y`` and the squared norm of what of y lies outside the range of U."""
     svd = A.svd()
     for d in range(kept.ndim - svd.s.ndim):
@@ -101,7 +101,7 @@ def _analysed(A: LinearOperator, y: Tensor, kept: Tensor) -> tuple[Tensor, Tenso
     return data, A.codomain.norm2(y - svd.U(data))
 
 
-def _filtered(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> Solution:
+def filtered(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> Solution:
     """Return ``V diag(kept / σ) data``; `lost` is ``1 − kept`` without cancellation."""
     svd = A.svd()
     coefficients = safe_divide(kept, svd.s) * data

@@ -1,0 +1,162 @@
+"""Spectral filters beyond Tikhonov and truncation: each is one function φ of a singular value.
+
+``x = Σᵢ φᵢ ⟨uᵢ, y⟩ / σᵢ vᵢ`` through the operator's own decomposition: of a periodic blur that is a Fourier filter, of
+a reflexive one a filter of cosines, of a product of small matrices a Kronecker filter.
+
+Every λ is in units of σ², and λ = 0 gives the pseudo-inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Linear, Log, solver
+from explorer.linalg import safe_divide
+from explorer.operators.base import LinearOperator
+from explorer.operators.capabilities import HAS_SVD
+from explorer.solvers.direct import analysed, beside, filtered
+from explorer.solvers.steps import Solution
+
+Operator = Annotated[LinearOperator, HAS_SVD]
+Weight = Annotated[float | Tensor, Log(0, 1e6, help="λ; the filter lets pass what lies well above √λ", batched=True)]
+REPORTS = ("residual", "dof", "solution_norm")
+
+
+def _solution(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor) -> Solution:
+    s = A.svd().s
+    kept, lost = torch.where(s > 0, kept, 0), torch.where(s > 0, lost, 1)
+    return filtered(A, *analysed(A, y, kept), kept, lost)
+
+
+def _over(value: Tensor, weight: Tensor) -> Tensor:
+    """Return ``value / weight`` for both ≥ 0; infinite where only the weight is 0."""
+    return torch.where(weight > 0, safe_divide(value, weight), torch.where(value > 0, torch.inf, 0.0))
+
+
+def _ratio(s: np.ndarray, knobs: Mapping[str, Any], value: np.ndarray | float | None = None) -> np.ndarray:
+    return (s**2 if value is None else value) / np.maximum(knobs["regularization"], np.finfo(float).tiny)
+
+
+@solver(
+    "Showalter (exponential filter)",
+    papers=["Showalter 1967: Representation and computation of the pseudoinverse"],
+    solves="showalter",
+    equation=r"\varphi = 1 - e^{-\sigma^2/\lambda}",
+    reports=REPORTS,
+    tunes=("regularization", 2),
+    filter=lambda s, _k, _norm, knobs: -np.expm1(-_ratio(s, knobs)),
+    differentiable=True,
+)
+def showalter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+    """Follow the gradient flow ``x' = Aᴴ(y − Ax)`` from zero until the time ``1/λ``."""
+    s = A.svd().s
+    time = _over(s**2, beside(regularization, s))
+    return _solution(A, y, -torch.expm1(-time), torch.exp(-time))
+
+
+@solver(
+    "Landweber filter",
+    papers=["Strand 1974: Theory and methods related to the singular-function expansion and Landweber's iteration"],
+    solves="landweber",
+    equation=r"\varphi = 1 - (1 - \sigma^2/\|A\|^2)^k,\quad k = \|A\|^2/\lambda",
+    reports=REPORTS,
+    tunes=("regularization", 2),
+    filter=lambda s, _k, norm, knobs: 1 - (1 - np.minimum(s / norm, 1) ** 2) ** _ratio(s, knobs, norm**2),
+    differentiable=True,
+)
+def landweber_filter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+    """Do all ``k = ‖A‖²/λ`` steps of Landweber's iteration at once; k need not be whole."""
+    s = A.svd().s
+    norm2 = s.max() ** 2
+    steps = -torch.log1p(-safe_divide(s**2, norm2.expand_as(s)).clamp(max=1))
+    steps = steps.clamp(max=1e18)  # infinite in the strongest direction, which would spoil derivatives
+    exponent = torch.where(steps > 0, _over(norm2, beside(regularization, s)) * steps, 0.0)
+    return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent))
+
+
+@solver(
+    "Wiener filter",
+    papers=[
+        "Wiener 1949: Extrapolation, Interpolation, and Smoothing of Stationary Time Series",
+        "Franklin 1970: Well-posed stochastic extensions of ill-posed linear problems",
+    ],
+    solves="wiener",
+    equation=r"\varphi = \frac{\sigma^2 P}{\sigma^2 P + \lambda},\quad P = (\sigma/\|A\|)^{2p}",
+    reports=REPORTS,
+    tunes=("regularization", 2),
+    filter=lambda s, _k, norm, knobs: 1 - 1 / (1 + _ratio(s, knobs, s**2 * (s / norm) ** (2 * knobs["smoothness"]))),
+    differentiable=True,
+)
+def wiener(
+    A: Operator,
+    y: Tensor,
+    *,
+    regularization: Annotated[
+        float | Tensor, Log(0, 1e6, help="λ: variance of the noise over that of the strongest direction", batched=True)
+    ] = 1e-3,
+    smoothness: Annotated[float, Linear(0, 4, help="p: the truth's power falls as σ²ᵖ; 0 for white")] = 1.0,
+) -> Solution:
+    """The least expected square error where noise is white and the truth random with power P in each direction.
+
+    The truth is taken to be as smooth as p applications of ``(AᴴA)^½`` make white noise. With p = 0 this is Tikhonov's.
+    """
+    s = A.svd().s
+    power = s**2 * safe_divide(s, s.max().expand_as(s)) ** (2 * smoothness)
+    weight = beside(regularization, s)
+    return _solution(A, y, safe_divide(power, power + weight), safe_divide(weight, power + weight))
+
+
+@solver(
+    "Least noise in a nuclear ball of bias",
+    papers=["row 39", "Flat Minima in Linear Estimation and an Extended Gauss Markov Theorem"],
+    solves="nuclear_bias",
+    equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_* \le c:\quad \varphi = \min(1, \sigma^2/\lambda)",
+    reports=REPORTS,
+    tunes=("regularization", 2),
+    filter=lambda s, _k, _norm, knobs: np.minimum(1, _ratio(s, knobs)),
+    differentiable=True,
+)
+def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+    """Invert exactly above ``√λ``, and below it apply the adjoint over λ.
+
+    Of all linear estimators K whose bias ``KA − I`` has at most a given nuclear norm, this one makes white noise least.
+    Frobenius balls give Tikhonov's filter in the same way.
+    """
+    s = A.svd().s
+    kept = _over(s**2, beside(regularization, s)).clamp(max=1)
+    return _solution(A, y, kept, 1 - kept)
+
+
+@solver(
+    "Least noise in a spectral ball of bias",
+    papers=["row 39", "Flat Minima in Linear Estimation and an Extended Gauss Markov Theorem"],
+    solves="spectral_bias",
+    equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_2 \le c:\quad \varphi = 1 - c,\quad c = \frac{\lambda}"
+    r"{\|A\|^2 + \lambda}",
+    reports=REPORTS,
+    tunes=("regularization", 2),
+    filter=lambda s, _k, norm, knobs: np.where(s > 0, norm**2 / (norm**2 + knobs["regularization"]), 0.0),
+    differentiable=True,
+)
+def spectral_bias(
+    A: Operator,
+    y: Tensor,
+    *,
+    regularization: Annotated[
+        float | Tensor, Log(0, 1e6, help="λ: the bias allowed is λ / (‖A‖² + λ) in every direction", batched=True)
+    ] = 1e-3,
+) -> Solution:
+    """Shrink least squares by the same factor everywhere: of use where the truth is strong in weak directions.
+
+    Of all linear estimators K whose bias ``KA − I`` has at most a given spectral norm, it makes white noise least.
+    """
+    s = A.svd().s
+    weight, norm2 = beside(regularization, s), s.max() ** 2
+    total = norm2 + weight
+    kept = safe_divide(norm2, total).expand(*total.shape[: total.ndim - s.ndim], *s.shape)
+    return _solution(A, y, kept, safe_divide(weight, total).expand_as(kept))
