@@ -25,7 +25,7 @@ MAX_SIZE = 4096
 Signal = Annotated[Space, SIGNAL]
 
 
-def _index(domain: Space) -> Tensor:
+def index(domain: Space) -> Tensor:
     """Return 1 … n in double precision, where the domain is."""
     n = domain.size
     if n > MAX_SIZE:
@@ -33,9 +33,10 @@ def _index(domain: Space) -> Tensor:
     return torch.arange(1, n + 1, dtype=torch.float64, device=domain.device)
 
 
-def _matrix(
+def dense(
     domain: Space, matrix: Tensor, title: str, *, self_adjoint: bool = False, positive: bool = False
 ) -> DenseMatrix:
+    """Return a square matrix in the precision of the domain as an operator."""
     made = DenseMatrix(domain, domain, matrix.to(domain.dtype), self_adjoint=self_adjoint, positive=positive)
     made.title = title
     return made
@@ -51,10 +52,10 @@ def _matrix(
 )
 def shaw(domain: Signal) -> DenseMatrix:
     """Image restoration in one dimension on [−π/2, π/2], by the midpoint rule; severely ill-posed, symmetric."""
-    t = (_index(domain) - 0.5) * (math.pi / domain.size) - math.pi / 2
+    t = (index(domain) - 0.5) * (math.pi / domain.size) - math.pi / 2
     cosines = t.cos()[:, None] + t.cos()
     matrix = (cosines * torch.sinc(t.sin()[:, None] + t.sin())) ** 2 * (math.pi / domain.size)
-    return _matrix(domain, matrix, "Shaw", self_adjoint=True)
+    return dense(domain, matrix, "Shaw", self_adjoint=True)
 
 
 def shaw_solution(n: int) -> Tensor:
@@ -74,21 +75,32 @@ def shaw_solution(n: int) -> Tensor:
 def phillips(domain: Signal) -> DenseMatrix:
     """Convolution with a raised cosine on [−6, 6], by Galerkin with boxes; mildly ill-posed, symmetric Toeplitz."""
     n = domain.size
-    _refuse_not_multiple(n, 4, "Phillips")
+    refuse_not_multiple(n, 4, "Phillips")
     h = 12 / n
-    k = _index(domain) - 1
+    k = index(domain) - 1
     # second difference of the cosine, 2 cos θ_k − cos θ_{k−1} − cos θ_{k+1} = 4 sin²(θ_1/2) cos θ_k
     bend = 18 / (h * math.pi**2) * math.sin(2 * math.pi / n) ** 2
     first = torch.where(k < n // 4, h + 2 * bend * torch.cos(4 * math.pi / n * k), 0)
     first = torch.where(k == n // 4, h / 2 - bend, first)
     matrix = first[(k[:, None] - k).abs().long()]
-    return _matrix(domain, matrix, "Phillips", self_adjoint=True)
+    return dense(domain, matrix, "Phillips", self_adjoint=True)
 
 
 def phillips_solution(n: int) -> Tensor:
     """Return the box coefficients of φ itself, shape ``(n,)``, float64."""
     t = (torch.arange(n + 1, dtype=torch.float64) * 12 / n - 6).clamp(-3, 3)
     return (t + torch.sin(math.pi / 3 * t) * 3 / math.pi).diff() / math.sqrt(12 / n)
+
+
+def phillips_data(n: int) -> Tensor:
+    """Return the box coefficients of the exact right-hand side, shape ``(n,)``, float64.
+
+    It is ``(6 − |s|)(1 + ½ cos(πs/3)) + 9/(2π) sin(π|s|/3)``.
+    """
+    s = torch.arange(n + 1, dtype=torch.float64) * 12 / n - 6
+    a, angle = s.abs(), s.abs() * math.pi / 3
+    waves = (6 - a) * torch.sin(angle) * 3 / (2 * math.pi) + 18 / math.pi**2 * (1 - torch.cos(angle))
+    return (s.sign() * (6 * a - a**2 / 2 + waves)).diff() / math.sqrt(12 / n)
 
 
 # --- deriv2 -------------------------------------------------------------------------------------------------------
@@ -102,12 +114,12 @@ def phillips_solution(n: int) -> Tensor:
 def deriv2(domain: Signal) -> DenseMatrix:
     """Green's function of the second derivative on [0, 1], by Galerkin with boxes; mildly ill-posed, symmetric."""
     h = 1 / domain.size
-    i = _index(domain)
+    i = index(domain)
     lower = torch.minimum(i[:, None], i)
     upper = torch.maximum(i[:, None], i)
     matrix = h**2 * (lower - 0.5) * ((upper - 0.5) * h - 1)
     matrix = torch.where(i[:, None] == i, torch.diag(h**2 * ((i**2 - i + 0.25) * h - (i - 2 / 3))), matrix)
-    return _matrix(domain, matrix, "Second derivative", self_adjoint=True)
+    return dense(domain, matrix, "Second derivative", self_adjoint=True)
 
 
 def deriv2_solution(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
@@ -119,6 +131,18 @@ def deriv2_solution(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
         integral = torch.exp(t)
     else:
         integral = torch.where(t < 0.5, t**2 / 2, t - t**2 / 2 - 0.25)
+    return integral.diff() * math.sqrt(n)
+
+
+def deriv2_data(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
+    """Return the box coefficients of the function whose second derivative is that case's; ``(n,)``, float64."""
+    s = torch.arange(n + 1, dtype=torch.float64) / n
+    if case == 1:  # (s³ − s)/6
+        integral = s**4 / 24 - s**2 / 12
+    elif case == 2:  # eˢ + (1 − e)s − 1
+        integral = torch.exp(s) + (1 - math.e) * s**2 / 2 - s
+    else:  # (4s³ − 3s)/24, then (−4s³ + 12s² − 9s + 1)/24
+        integral = torch.where(s < 0.5, s**4 - 1.5 * s**2, -(s**4) + 4 * s**3 - 4.5 * s**2 + s - 0.125) / 24
     return integral.diff() * math.sqrt(n)
 
 
@@ -136,12 +160,12 @@ def heat(
     kappa: Annotated[float, Linear(0.5, 5, help="1 is ill-posed, 5 well-conditioned")] = 1.0,
 ) -> DenseMatrix:
     """Find the temperature of a surface from inside: a Volterra equation on [0, 1] by the midpoint rule."""
-    i = _index(domain)
+    i = index(domain)
     t = (i - 0.5) / domain.size
     k = t**-1.5 * torch.exp(-1 / (4 * kappa**2 * t)) / (2 * kappa * math.sqrt(math.pi) * domain.size)
     lag = (i[:, None] - i).long()
     matrix = torch.where(lag >= 0, k[lag.clamp(min=0)], 0)
-    return _matrix(domain, matrix, "Inverse heat equation")
+    return dense(domain, matrix, "Inverse heat equation")
 
 
 def heat_solution(n: int) -> Tensor:
@@ -170,9 +194,9 @@ def gravity(
 
     Symmetric Toeplitz, and positive: the kernel's Fourier transform is ``2ω K_1(ωd) > 0``.
     """
-    t = (_index(domain) - 0.5) / domain.size
+    t = (index(domain) - 0.5) / domain.size
     matrix = depth / domain.size * (depth**2 + (t[:, None] - t) ** 2) ** -1.5
-    return _matrix(domain, matrix, "Gravity surveying", self_adjoint=True, positive=True)
+    return dense(domain, matrix, "Gravity surveying", self_adjoint=True, positive=True)
 
 
 def gravity_solution(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
@@ -188,7 +212,8 @@ def gravity_solution(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
     return torch.where(i <= rise, 2 * i / rise, torch.where(i <= fall, middle, (n - i) / (n - fall)))
 
 
-def _refuse_not_multiple(n: int, factor: int, title: str) -> None:
+def refuse_not_multiple(n: int, factor: int, title: str) -> None:
+    """Refuse a number of samples that the discretisation cannot have."""
     if n % factor:
         raise SpecError(
             f"{title} needs a number of samples that is a multiple of {factor}, and there are {n}:"
