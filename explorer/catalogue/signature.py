@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+#: how many names a sentence lists
+_FEW = 12
+
 #: Every name that a problem may offer and a component may need.
 NAMES: Mapping[str, str] = {
     "A": "the linear forward operator",
@@ -277,9 +280,12 @@ def short(value: object) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the end of a sentence on an unknown name: the nearest known one, or all of them."""
-    match = difflib.get_close_matches(str(name)[:100], list(known), n=1)
-    return f": did you mean {match[0]!r}?" if match else f"; known: {', '.join(sorted(known)) or 'none'}"
+    """Return the end of a sentence on an unknown name: the nearest known one, or those that there are, cut to a few."""
+    names = sorted(known)
+    if match := difflib.get_close_matches(str(name)[:100], names, n=1):
+        return f": did you mean {match[0]!r}?"
+    more = len(names) - _FEW
+    return f"; known: {', '.join(names[:_FEW]) or 'none'}" + (f" and {more} more" if more > 0 else "")
 
 
 def signature(function: Callable[..., Any]) -> tuple[tuple[Need, ...], dict[str, Knob], Any]:

@@ -27,10 +27,10 @@ MAX_ENTRIES = 2**26
 
 
 class _Recent:
-    """The last few things made, by key: problems and operators are immutable and shared between runs."""
+    """The last things made, by key, up to a total weight: problems and operators are immutable and shared by runs."""
 
-    def __init__(self, size: int) -> None:
-        self._size, self._lock = size, threading.Lock()
+    def __init__(self, most: int, weight: Callable[[Any], int] = lambda _: 1) -> None:
+        self._most, self._weight, self._lock = most, weight, threading.Lock()
         self._items: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -41,12 +41,22 @@ class _Recent:
         made = make()
         with self._lock:
             self._items[key] = made
-            while len(self._items) > self._size:
+            while len(self._items) > 1 and sum(map(self._weight, self._items.values())) > self._most:
                 self._items.popitem(last=False)
         return made
 
 
-_truths, _operators = _Recent(16), _Recent(4)
+def _entries(thing: Any) -> int:
+    """Return the number of values in the tensors of a truth."""
+    if isinstance(thing, Truth):
+        return _entries((thing.x, *thing.offers.values()))
+    if isinstance(thing, tuple | list | Blocks):
+        return sum(map(_entries, thing))
+    return thing.numel() if isinstance(thing, Tensor) else 0
+
+
+#: truths by size, as one of every problem is made to say which of them fit
+_truths, _operators = _Recent(2**25, _entries), _Recent(4)
 
 
 def dtype_of(spec: RunSpec) -> torch.dtype:

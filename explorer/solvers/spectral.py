@@ -113,7 +113,7 @@ def wiener(
 
 @solver(
     "Least noise in a nuclear ball of bias",
-    papers=["row 39", "Flat Minima in Linear Estimation and an Extended Gauss Markov Theorem"],
+    papers=["row 39"],
     solves="nuclear_bias",
     equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_* \le c:\quad \varphi = \min(1, \sigma^2/\lambda)",
     reports=REPORTS,
@@ -134,7 +134,7 @@ def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> So
 
 @solver(
     "Least noise in a spectral ball of bias",
-    papers=["row 39", "Flat Minima in Linear Estimation and an Extended Gauss Markov Theorem"],
+    papers=["row 39"],
     solves="spectral_bias",
     equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_2 \le c:\quad \varphi = 1 - c,\quad c = \frac{\lambda}"
     r"{\|A\|^2 + \lambda}",
