@@ -24,6 +24,7 @@ class Adjoint(LinearOperator):
         super().__init__(operator.codomain, operator.domain)
         self.operator = operator
         self.isometry, self.coisometry = operator.coisometry, operator.isometry
+        self.nonnegative = operator.nonnegative
         self.title = f"the adjoint of {operator.title}"
 
     def _forward(self, x: Any) -> Any:
@@ -65,6 +66,7 @@ class Composition(LinearOperator):
         self.title = f"the product of {left.title} and {right.title}"
         self.isometry = left.isometry and right.isometry
         self.coisometry = left.coisometry and right.coisometry
+        self.nonnegative = left.nonnegative and right.nonnegative
         chain = _chain(self)
         middle = [op for op, _ in chain[len(chain) // 2 :][: len(chain) % 2]]
         mirrored = all(_undoes(a, b) for a, b in zip(chain[: len(chain) // 2], reversed(chain), strict=False))
@@ -348,6 +350,7 @@ class Kronecker(LinearOperator):
         self.positive = all(op.positive for op in operators)
         self.isometry = all(op.isometry for op in operators)
         self.coisometry = all(op.coisometry for op in operators)
+        self.nonnegative = all(op.nonnegative for op in operators)
 
     def _forward(self, x: Tensor) -> Tensor:
         batch = x.ndim - self.domain.ndim

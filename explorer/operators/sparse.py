@@ -88,6 +88,12 @@ class SparseMatrix(LinearOperator):
         apply = lambda u: _product(matrix, u, source, target)  # noqa: E731
         return apply(x) if self.is_complex else on_real_parts(apply, x)
 
+    def to_dense(self) -> Tensor:
+        """Return the matrix, dense."""
+        if self.domain.device.type == "meta" or self.domain.size * self.codomain.size > 2**26:
+            return super().to_dense()
+        return self._pair()[0].to_dense().to(self.codomain.dtype)
+
     def gram_diagonal(self) -> Tensor:
         """Return the squared column norms."""
         if self.domain.device.type == "meta":

@@ -1,4 +1,4 @@
-"""Simultaneous reconstruction for operators without negative entries: SIRT (SART) and MLEM (Richardson–Lucy)."""
+"""All equations at once, each in its own measure: Cimmino, SIRT, and MLEM (Richardson–Lucy) for counts."""
 
 from __future__ import annotations
 
@@ -10,26 +10,55 @@ from torch import Tensor
 
 from explorer.catalogue import Help, Linear, solver
 from explorer.linalg import axpy, clone, safe_divide
-from explorer.operators.base import LinearOperator
+from explorer.operators.base import Diagonal, LinearOperator
 from explorer.operators.capabilities import NONNEGATIVE
+from explorer.operators.rows import HAS_ROWS, HAS_SUMS, absolute_sums, squared_norms
 from explorer.solvers.steps import Step
+from explorer.solvers.sweeps import Sweeps
+
+
+@solver(
+    "Cimmino",
+    papers=["Cimmino 1938: Calcolo approssimato per le soluzioni dei sistemi di equazioni lineari"],
+    solves="consistent",
+    equation=r"x_{k+1} = x_k + \tfrac{\omega}{\rho} A^H D^{-1} (y - A x_k),\quad D = \mathrm{diag}(\|a_i\|^2)",
+    reports=("residual",),
+    per_step={"A": 1, "Aᴴ": 1},
+    differentiable=True,
+)
+def cimmino(
+    A: Annotated[LinearOperator, HAS_ROWS],
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    relaxation: Annotated[float, Linear(0.01, 1.95, unit="1/ρ", help="relaxation ω; converges for 0 < ω < 2")] = 1.0,
+) -> Iterator[Step]:
+    """Project on all equations at once and average. Out of place.
+
+    The limit is least squares with equations scaled to unit norm. ``ρ = ‖D^{-1/2} A‖²`` is computed once at the start.
+    """
+    sweeps, norms2 = Sweeps(A, y, x0), squared_norms(A)
+    weight = safe_divide(torch.ones_like(norms2), norms2)
+    step = relaxation / (Diagonal(A.codomain, weight.sqrt()) @ A).norm() ** 2
+    while True:
+        yield sweeps.move(axpy(sweeps.moving() * step, A.adjoint(weight * sweeps.r), sweeps.x))
 
 
 @solver(
     "SIRT",
     papers=[
         "Gilbert 1972: Iterative methods for the three-dimensional reconstruction of an object from projections",
-        "Andersen & Kak 1984: Simultaneous algebraic reconstruction technique (SART)",
+        "Gregor & Benson 2008: Computational analysis and improvement of SIRT",
     ],
-    solves="weighted_least_squares",
-    equation=r"x_{k+1} = x_k + \omega\, C A^* R\,(y - A x_k),\quad R = \mathrm{diag}(1/A\mathbf 1),\ "
-    r"C = \mathrm{diag}(1/A^*\mathbf 1)",
+    solves="consistent",
+    equation=r"x_{k+1} = x_k + \omega\, C A^H R\,(y - A x_k),\quad c_j = 1/\textstyle\sum_i |a_{ij}|,\; "
+    r"r_i = 1/\textstyle\sum_j |a_{ij}|",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
 )
 def sirt(
-    A: Annotated[LinearOperator, NONNEGATIVE],
+    A: Annotated[LinearOperator, HAS_SUMS],
     y: Tensor,
     x0: Tensor | None = None,
     *,
@@ -38,20 +67,14 @@ def sirt(
 ) -> Iterator[Step]:
     """Back-project the residual, each ray divided by its length and each pixel by its rays. Out of place.
 
-    With all data in one sweep this is SART. The weights make every eigenvalue of ``C Aᴴ R A`` at most 1: no norm
-    is needed. The iteration solves ``min ‖R^½ (Ax − y)‖`` and its number of steps regularises.
+    The weights make every eigenvalue of ``C AᴴRA`` at most 1: no norm is needed. The iteration solves
+    ``min ‖R^½ (Ax − y)‖`` and its number of steps regularises.
     """
-    X, Y = A.domain, A.codomain
-    rows, columns = A(_ones(X)), A.adjoint(_ones(Y))
-    ray, pixel = safe_divide(torch.ones_like(rows), rows), safe_divide(torch.ones_like(columns), columns)
-    x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
-    r = y if x0 is None else y - A(x)
+    sweeps, (over_rows, over_columns) = Sweeps(A, y, x0), absolute_sums(A)
+    R, C = (safe_divide(torch.ones_like(total), total) for total in (over_rows, over_columns))
     while True:
-        x = axpy(relaxation, pixel * A.adjoint(ray * r), x)
-        if nonnegative:
-            x = x.clamp(min=0)
-        r = y - A(x)
-        yield Step(x, residual=Y.norm(r))
+        x = axpy(sweeps.moving() * relaxation, C * A.adjoint(R * sweeps.r), sweeps.x)
+        yield sweeps.move(x.clamp(min=0) if nonnegative and not x.is_complex() else x)
 
 
 @solver(
@@ -74,20 +97,29 @@ def mlem(A: Annotated[LinearOperator, NONNEGATIVE], y: Tensor, x0: Tensor | None
     that are zero there stay zero. `divergence` is ``Σ y log(y / Ax) − y + Ax``, the negative log-likelihood but for a
     constant. For blurs this is Richardson–Lucy.
     """
-    X, Y = A.domain, A.codomain
-    y = y.clamp(min=0)
-    sensitivity = A.adjoint(_ones(Y))
+    sensitivity = A.adjoint(_ones(A.codomain))
     pixel = safe_divide(torch.ones_like(sensitivity), sensitivity)
-    if x0 is None:
-        level = safe_divide(y.flatten(-Y.ndim).sum(-1), sensitivity.sum())
-        x = _ones(X) * level.reshape(*level.shape, *(1,) * X.ndim)
-    else:
-        x = x0.clamp(min=0)
+    y, x = counts_and_start(A, y, x0, sensitivity)
     predicted = A(x)
     while True:
         x = x * pixel * A.adjoint(safe_divide(y, predicted))
         predicted = A(x)
-        yield Step(x, residual=Y.norm(predicted - y), divergence=_divergence(y, predicted).flatten(-Y.ndim).sum(-1))
+        yield counted(A, x, y, predicted)
+
+
+def counts_and_start(A: LinearOperator, y: Tensor, x0: Tensor | None, sensitivity: Tensor) -> tuple[Tensor, Tensor]:
+    """Return data and start without negative entries; without a start, flat and of as many counts as the data."""
+    y = y.clamp(min=0)
+    if x0 is not None:
+        return y, clone(x0).clamp(min=0)
+    level = safe_divide(y.flatten(-A.codomain.ndim).sum(-1), sensitivity.sum())
+    return y, _ones(A.domain) * level.reshape(*level.shape, *(1,) * A.domain.ndim)
+
+
+def counted(A: LinearOperator, x: Tensor, y: Tensor, predicted: Tensor) -> Step:
+    """Return the step at `x` with ``predicted = A x`` and its divergence from the counts."""
+    divergence = _divergence(y, predicted).flatten(-A.codomain.ndim).sum(-1)
+    return Step(x, residual=A.codomain.norm(predicted - y), divergence=divergence)
 
 
 def _ones(space: object) -> Tensor:

@@ -79,7 +79,7 @@ def test_mlem_finds_the_truth_of_exact_data():
     assert support.norm(A(last) - A(x)) < 1e-3 * support.norm(A(x))
 
 
-@pytest.mark.parametrize("name", ["sirt", "mlem"])
+@pytest.mark.parametrize("name", ["sirt", "mlem", "osem"])
 def test_samples_are_apart_and_scale_with_the_data(name):
     y = A(positive(6, 3)).float()
     B = A.to(dtype=torch.float32)
@@ -95,7 +95,7 @@ def test_samples_are_apart_and_scale_with_the_data(name):
             support.assert_same_bits(other, factor * one)
 
 
-@pytest.mark.parametrize("name", ["sirt", "mlem"])
+@pytest.mark.parametrize("name", ["sirt", "mlem", "osem"])
 def test_nothing_is_read_and_nothing_leaves_the_device(name):
     B = A.to("meta", torch.float32)
     step = next(iter(getattr(ex.solvers, name)(B, torch.empty(2, *A.codomain.shape, device="meta"))))
@@ -103,14 +103,14 @@ def test_nothing_is_read_and_nothing_leaves_the_device(name):
     assert all(v.is_meta for v in step.scalars.values())
 
 
-@pytest.mark.parametrize("name", ["sirt", "mlem"])
+@pytest.mark.parametrize("name", ["osem", "mlem"])
 def test_signs_are_asked_for_in_a_sentence(name):
     spec = ex.RunSpec(problem={"name": "shepp_logan", "params": {"size": 16}}, operator="gradient", solver=name)
     with pytest.raises(SpecError, match="without negative entries"):
         ex.run(spec)
 
 
-@pytest.mark.parametrize("name", ["sirt", "mlem"])
+@pytest.mark.parametrize("name", ["sirt", "mlem", "osem"])
 def test_they_reconstruct_and_pass_their_best_on_noisy_tomography(name):
     spec = ex.RunSpec(
         problem={"name": "shepp_logan", "params": {"size": 32}}, operator={"name": "radon", "params": {"angles": 40}},
