@@ -1,6 +1,7 @@
-"""The Radon transform with parallel beams.
+"""The Radon transform with parallel and fan beams.
 
 Joseph 1982: An improved algorithm for reprojecting rays through pixel images.
+Kak & Slaney 1988: Principles of Computerized Tomographic Imaging, chapter 3.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Linear, Log, operator
-from explorer.linalg import Space
+from explorer.catalogue import Linear, Log, SpecError, operator
+from explorer.linalg import Rng, Space
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.capabilities import SQUARE_IMAGE
 from explorer.operators.sparse import SharedMatrix, SparseMatrix
@@ -25,78 +26,138 @@ MEMORY_LIMIT = 2**29
 class Rays:
     """The weights of the rays at each angle, by Joseph's interpolation.
 
-    A ray is ``x cos θ + y sin θ = s``, with x to the right, y upwards, the origin in the middle of the image and unit
-    pixels. Where it is nearer to the vertical, it is sampled once a row, between the two nearest pixels of the row,
-    with the path length ``1/|cos θ|``; otherwise once a column, with ``1/|sin θ|``.
+    A ray is ``x cos θ + y sin θ = s``, with x to the right, y upwards and the origin in the middle of the image. Where
+    it is nearer to the vertical, it is sampled once a row, between the two nearest pixels of the row, with the path
+    length ``1/|cos θ|``; otherwise once a column, with ``1/|sin θ|``.
+
+    The detector at angle β is the line through the origin along ``(cos β, sin β)``. Parallel rays meet it at right
+    angles, ``θ = β``, ``s = u``. Those of a fan start from ``D (sin β, −cos β)`` and have ``γ = arctan(u/D)``,
+    ``θ = β − γ``, ``s = D sin γ``.
 
     Parameters
     ----------
     size : int
         Pixels a side.
     angles : Tensor
-        θ in degrees.
+        β in degrees.
     bins : int
-        Detector bins, one pixel wide, centred.
+        Detector bins, centred.
+    spacing : float
+        Width of a bin, in pixels.
+    centre : float
+        Where the axis of rotation falls on the detector, in pixels from its middle.
+    source : float, optional
+        Distance D of the source from the axis, in pixels; without one, rays are parallel.
+    per_bin : int
+        Rays a bin, evenly spread, whose mean the bin measures.
+    pixel : float
+        Side of a pixel in the unit of length; weights have that unit.
     """
 
-    def __init__(self, size: int, angles: Tensor, bins: int) -> None:
-        self.size, self.angles, self.bins = size, angles, bins
+    def __init__(
+        self,
+        size: int,
+        angles: Tensor,
+        bins: int,
+        *,
+        spacing: float = 1.0,
+        centre: float = 0.0,
+        source: float | None = None,
+        per_bin: int = 1,
+        pixel: float = 1.0,
+    ) -> None:
+        self.size, self.angles, self.bins, self.spacing, self.centre = size, angles, bins, spacing, centre
+        self.source, self.per_bin, self.pixel = source, per_bin, pixel
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
         return len(self.angles) * self.bins, self.size**2
 
+    @property
+    def most_weights(self) -> float:
+        """Most weights that there can be: two for every ray and every row that it crosses inside the image."""
+        crossing = self.bins if self.source is not None else min(self.bins, self.size / self.spacing)
+        return 2 * len(self.angles) * self.size * self.per_bin * crossing
+
+    def lines(self, angle: float, device: Any = "cpu") -> tuple[Tensor, Tensor]:
+        """Return θ in radians and s in pixels of every ray, both of shape ``(bins · per_bin,)``."""
+        count, beta = self.bins * self.per_bin, math.radians(angle)
+        u = torch.arange(count, dtype=torch.float64, device=device) - (count - 1) / 2
+        u = u * (self.spacing / self.per_bin)
+        if self.source is None:
+            return torch.full_like(u, beta), u - self.centre
+        gamma = torch.atan(u / self.source)
+        return beta - gamma, self.source * gamma.sin() - self.centre * gamma.cos()
+
     def at(self, angle: float, device: Any = "cpu") -> tuple[Tensor, Tensor]:
-        """Return pixels and weights, both of shape ``(bins, size, 2)``; weights outside the image are 0."""
+        """Return pixels and weights, both of shape ``(bins, per_bin · size, 2)``; weights outside the image are 0."""
         n, middle = self.size, (self.size - 1) / 2
-        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        s = torch.arange(self.bins, dtype=torch.float64, device=device)[:, None] - (self.bins - 1) / 2
+        theta, s = (t[:, None] for t in self.lines(angle, device))
+        cos, sin = theta.cos(), theta.sin()
+        steep = cos.abs() >= sin.abs()
         along = torch.arange(n, device=device)
-        if abs(cos) >= abs(sin):
-            crossing = (s - (middle - along) * sin) / cos + middle  # column, where the ray crosses row `along`
-            steps, across, path = n, 1, 1 / abs(cos)
-        else:
-            crossing = middle - (s - (along - middle) * cos) / sin  # row, where it crosses column `along`
-            steps, across, path = 1, n, 1 / abs(sin)
+        column = (s - (middle - along) * sin) / torch.where(steep, cos, 1) + middle  # where the ray crosses row `along`
+        row = middle - (s - (along - middle) * cos) / torch.where(steep, 1, sin)  # where it crosses column `along`
+        crossing = torch.where(steep, column, row)
         lower = crossing.floor()
         between = torch.stack((lower, lower + 1), dim=-1)
-        weight = path * (1 - (crossing.unsqueeze(-1) - between).abs())
+        path = self.pixel / self.per_bin / torch.maximum(cos.abs(), sin.abs())
+        weight = path.unsqueeze(-1) * (1 - (crossing.unsqueeze(-1) - between).abs())
         inside = (between >= 0) & (between < n)
-        pixel = along[:, None] * steps + between.clamp(0, n - 1).long() * across
-        return pixel, torch.where(inside, weight, 0)
+        nearest, steps = between.clamp(0, n - 1).long(), along[:, None]
+        pixel = torch.where(steep.unsqueeze(-1), steps * n + nearest, steps + nearest * n)
+        shape = (self.bins, self.per_bin * n, 2)
+        return pixel.reshape(shape), torch.where(inside, weight, 0).reshape(shape)
 
-    def matrix(self) -> Any:
-        """Return the sparse matrix in double precision, one row a ray, angle by angle."""
+    def rows(self, angle: float) -> Any:
+        """Return the sparse matrix of one angle in double precision, one row a bin."""
         from scipy.sparse import csr_array
 
-        pixels, weights, counts = [], [], []
-        for angle in self.angles.tolist():
-            pixel, weight = self.at(angle)
-            used = weight != 0
-            pixels.append(pixel[used].to(torch.int32))
-            weights.append(weight[used])
-            counts.append(used.sum((1, 2)))
-        ends = torch.cat((torch.zeros(1, dtype=torch.int64), torch.cat(counts).cumsum(0)))
-        parts = (torch.cat(weights), torch.cat(pixels), ends.to(torch.int32))
-        return csr_array(tuple(part.numpy() for part in parts), self.shape)
+        pixel, weight = self.at(angle)
+        used = weight != 0
+        ends = torch.cat((torch.zeros(1, dtype=torch.int64), used.sum((1, 2)).cumsum(0)))
+        parts = (weight[used], pixel[used].to(torch.int32), ends.to(torch.int32))
+        made = csr_array(tuple(part.numpy() for part in parts), (self.bins, self.size**2))
+        if self.per_bin > 1:
+            made.sum_duplicates()
+        return made
+
+    def matrix(self) -> Any:
+        """Return the sparse matrix in double precision, one row a bin, angle by angle."""
+        from scipy.sparse import vstack
+
+        return vstack([self.rows(angle) for angle in self.angles.tolist()], format="csr")
 
 
 class Radon(SparseMatrix):
     """Line integrals of a square image; the matrix is made at first use and shared by all copies of the operator.
 
-    Above :data:`MEMORY_LIMIT` (with at most ``2 · angles · size²`` weights, in the matrix and in its transpose) the
-    same weights are computed anew in every application.
+    Above :data:`MEMORY_LIMIT` the same weights are computed anew in every application.
+
+    Parameters
+    ----------
+    domain : Space
+    angles : Tensor
+        In degrees.
+    bins : int
+        Detector bins.
+    matrix_free : bool, optional
+        Whether to do without the matrix; if not given, decided by its size.
+    **geometry : Any
+        As for :class:`Rays`.
     """
 
     title = "Radon transform"
     nonnegative = True
 
-    def __init__(self, domain: Space, angles: Tensor, bins: int, *, matrix_free: bool | None = None) -> None:
-        self.rays = Rays(domain.shape[0], angles, bins)
+    def __init__(
+        self, domain: Space, angles: Tensor, bins: int, *, matrix_free: bool | None = None, **geometry: Any
+    ) -> None:
+        self.rays = Rays(domain.shape[0], angles, bins, **geometry)
         codomain = Space((len(angles), bins), domain.dtype, domain.device)
         super().__init__(domain, codomain, SharedMatrix(self.rays.matrix))
-        needed = 2 * (2 * len(angles) * domain.size) * (real_dtype(domain.dtype).itemsize + 4)
+        needed = 2 * self.rays.most_weights * (real_dtype(domain.dtype).itemsize + 4)
         self.matrix_free = needed > MEMORY_LIMIT if matrix_free is None else matrix_free
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -113,11 +174,11 @@ class Radon(SparseMatrix):
         flat = x.reshape(*self.domain.batch(x), self.domain.size)
         return torch.stack([(flat[..., pixel] * weight).sum((-2, -1)) for pixel, weight in self._each(x.dtype)], dim=-2)
 
-    def _back_project(self, y: Tensor, power: int = 1) -> Tensor:
+    def _back_project(self, y: Tensor) -> Tensor:
         flat = y.reshape(-1, *self.codomain.shape)
         x = flat.new_zeros(len(flat), self.domain.size)
         for k, (pixel, weight) in enumerate(self._each(y.dtype)):
-            shares = flat[:, k, :, None, None] * weight**power
+            shares = flat[:, k, :, None, None] * weight
             x.index_add_(1, pixel.reshape(-1), shares.reshape(len(flat), -1))
         return x.reshape(*self.codomain.batch(y), *self.domain.shape)
 
@@ -130,8 +191,8 @@ class Radon(SparseMatrix):
         """Return the sum of the squared weights of each pixel."""
         if not self.matrix_free or self.domain.device.type == "meta":
             return super().gram_diagonal()
-        ones = torch.ones(self.codomain.shape, dtype=real_dtype(self.domain.dtype), device=self.domain.device)
-        return self._back_project(ones, power=2)
+        squares = sum(self.rays.rows(angle).power(2).sum(0) for angle in self.rays.angles.tolist())
+        return torch.as_tensor(squares).to(self.domain.device, real_dtype(self.domain.dtype)).reshape(self.domain.shape)
 
     @property
     def data_axes(self) -> tuple[tuple[str, str], ...]:
@@ -139,20 +200,96 @@ class Radon(SparseMatrix):
         return (("angle", "°"), ("detector", "px"))
 
 
+Image = Annotated[Space, SQUARE_IMAGE]
+Angles = Annotated[int, Log(1, 2000, help="number of angles; few are a sparse-angle problem")]
+Start = Annotated[float, Linear(-360, 360, unit="°", help="first angle")]
+Bins = Annotated[int | None, Log(2, 8192, unit="px", help="detector bins; if not set, to the corners")]
+Pixel = Annotated[float, Log(0.01, 100, unit="mm", help="side of a pixel")]
+Spacing = Annotated[float, Log(0.01, 100, unit="mm", help="width of a detector bin")]
+Centre = Annotated[float, Linear(-100, 100, unit="mm", help="axis of rotation, from the middle of the detector")]
+Jitter = Annotated[float, Linear(0, 10, unit="°", help="standard deviation of random errors of the angles")]
+PerBin = Annotated[int, Linear(1, 64, help="rays a detector bin, which measures their mean")]
+
+
+def _angles(count: int, arc: float, start: float, jitter: float, rng: Rng | None) -> Tensor:
+    """Return angles in degrees, spread evenly, the end of the arc left out, each with its error."""
+    angles = start + torch.arange(count, dtype=torch.float64) * (arc / count)
+    if jitter == 0:
+        return angles
+    if rng is None:
+        raise SpecError(f"the jitter is {jitter}°, and there is no random stream to draw it from: pass rng", "jitter")
+    return angles + jitter * rng.fork("jitter").normal((count,), torch.float64)
+
+
 @operator(
     "Radon transform",
     papers=["Joseph 1982: An improved algorithm for reprojecting rays through pixel images"],
+    finer={"pixel": -1, "rays": 1},
     equation=r"(Ax)(\theta, s) = \int x(s\cos\theta - t\sin\theta,\; s\sin\theta + t\cos\theta)\, dt",
 )
 def radon(
-    domain: Annotated[Space, SQUARE_IMAGE],
+    domain: Image,
+    rng: Rng | None = None,
     *,
-    angles: Annotated[int, Log(1, 2000, help="number of angles")] = 60,
+    angles: Angles = 60,
     arc: Annotated[float, Linear(1, 360, unit="°", help="range of the angles: 180 is full, less is limited")] = 180.0,
-    bins: Annotated[int | None, Log(2, 8192, unit="px", help="detector bins; if not set, to the corners")] = None,
+    start: Start = 0.0,
+    bins: Bins = None,
+    pixel: Pixel = 1.0,
+    spacing: Spacing = 1.0,
+    centre: Centre = 0.0,
+    jitter: Jitter = 0.0,
+    rays: PerBin = 1,
 ) -> Radon:
-    """Line integrals along parallel beams, at angles spread evenly from 0° over an arc, its end left out."""
-    size = domain.shape[0]
+    """Line integrals along parallel beams, at angles spread evenly over an arc, its end left out.
+
+    An axis beside the middle of the detector, or angles with errors, make data that do not fit the ideal geometry.
+    """
+    width = round(domain.shape[0] * pixel / spacing, 9)  # rounded, or a finer grid might need one bin more
     if bins is None:
-        bins = size + 2 * math.ceil((math.sqrt(2) - 1) * size / 2)
-    return Radon(domain, torch.arange(angles, dtype=torch.float64) * (arc / angles), bins)
+        bins = math.ceil(width) + 2 * max(0, math.ceil((math.sqrt(2) * width - math.ceil(width)) / 2))
+    geometry: dict[str, Any] = {"spacing": spacing / pixel, "centre": centre / pixel, "per_bin": rays, "pixel": pixel}
+    return Radon(domain, _angles(angles, arc, start, jitter, rng), bins, **geometry)
+
+
+@operator(
+    "Fan-beam tomography",
+    papers=["Kak & Slaney 1988: Principles of Computerized Tomographic Imaging"],
+    finer={"pixel": -1, "rays": 1},
+    equation=r"(Ax)(\beta, u) = (Rx)(\beta - \gamma,\; D \sin\gamma),\quad \gamma = \arctan(u/D)",
+)
+def fan_beam(
+    domain: Image,
+    rng: Rng | None = None,
+    *,
+    angles: Angles = 90,
+    arc: Annotated[float, Linear(1, 360, unit="°", help="range of the angles: 360 is full, less is limited")] = 360.0,
+    start: Start = 0.0,
+    bins: Bins = None,
+    source: Annotated[
+        float | None, Log(1, 1e4, unit="mm", help="source to axis; if not set, twice the width of the image")
+    ] = None,
+    detector: Annotated[float, Linear(0, 1000, unit="mm", help="axis to detector; 0 is a virtual one at the axis")] = 0,
+    pixel: Pixel = 1.0,
+    spacing: Spacing = 1.0,
+    centre: Centre = 0.0,
+    jitter: Jitter = 0.0,
+    rays: PerBin = 1,
+) -> Radon:
+    """Line integrals along the rays of a fan from a point source to a flat detector; both turn around the image.
+
+    At angle 0 the source is below the image and the detector runs from left to right.
+    """
+    width = domain.shape[0] * pixel
+    reach = width / math.sqrt(2)
+    source = 2 * width if source is None else source
+    if source <= reach:
+        raise SpecError(f"the source is {source:g} mm from the axis, and must be beyond the corners, {reach:g} mm away")
+    seen = spacing * source / (source + detector)  # a bin as the source sees it, in the plane of the axis
+    if bins is None:
+        bins = 2 * math.ceil(round(source * math.tan(math.asin(reach / source)) / seen, 9))
+    lengths = {"spacing": seen, "centre": centre, "source": source}
+    geometry: dict[str, Any] = {name: length / pixel for name, length in lengths.items()}
+    made = Radon(domain, _angles(angles, arc, start, jitter, rng), bins, per_bin=rays, pixel=pixel, **geometry)
+    made.title = "Fan-beam tomography"
+    return made
