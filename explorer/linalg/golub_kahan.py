@@ -42,9 +42,8 @@ def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:
         v = scale(safe_divide(torch.ones_like(beta), beta), v)
         alphas.append(alpha)
         betas.append(beta)
-    bidiagonal = (
-        torch.diag(torch.stack(alphas)) + torch.diag(torch.stack(betas[:-1]), 1)
-        if steps > 1
-        else torch.stack(alphas)[None]
-    )
+    k = len(alphas)
+    bidiagonal = torch.zeros(k, k + 1, dtype=alphas[0].dtype, device=alphas[0].device)
+    bidiagonal.diagonal().copy_(torch.stack(alphas))
+    bidiagonal.diagonal(1).copy_(torch.stack(betas))  # with the last one: exact once u has been through the codomain
     return torch.linalg.matrix_norm(bidiagonal, 2)
