@@ -49,8 +49,8 @@ def test_it_works_on_blocks(seed):
     assert_close(largest_singular_value(A, space.random(Rng(seed, "v")), 6), torch.linalg.matrix_norm(dense, 2), 100)
 
 
-@support.every_seed
+@every_seed
 def test_a_wide_matrix_is_exact_after_as_many_steps_as_it_has_rows(seed):
-    A = support.operator(support.decay(4, 10), 4, 15, seed=seed)
-    start = support.normal((15,), seed)
-    support.assert_close(largest_singular_value(A, start, 4), torch.ones((), dtype=torch.float64), 64)
+    A = operator(decay(4, 10), 4, 15, seed=seed)
+    start = normal((15,), seed)
+    assert_close(largest_singular_value(A, start, 4), torch.ones((), dtype=torch.float64), 64)
