@@ -104,7 +104,7 @@ def test_the_box_is_a_block_mean(factor, seed):
     x = normal((12, 24), seed)
     A = super_resolution(Space((12, 24), torch.float64), factor=factor, kernel="box")
     assert_close(A(x), torch.from_numpy(block_reduce(x.numpy(), (factor, factor), np.mean)), 16)
-    assert_close(A.norm(), torch.tensor(1 / factor).double(), 16)
+    assert_close(A.norm(), torch.tensor(1 / factor, dtype=torch.float64), 16)
 
 
 @every_boundary
