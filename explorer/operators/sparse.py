@@ -102,6 +102,20 @@ class SparseMatrix(LinearOperator):
         squares = torch.segment_reduce(columns.values().abs() ** 2, "sum", offsets=columns.crow_indices().long())
         return squares.reshape(self.domain.shape)
 
+    def main_diagonal(self) -> Tensor | None:
+        """Return the matrix's diagonal where it is square, real where self-adjoint."""
+        if self.domain != self.codomain:
+            return None
+        real = self.self_adjoint or not self.is_complex
+        dtype, device = real_dtype(self.domain.dtype) if real else self.domain.dtype, self.domain.device
+        if device.type == "meta":
+            return torch.empty(self.domain.shape, dtype=dtype, device=device)
+        rows = self._pair()[0]
+        starts, columns, values = rows.crow_indices(), rows.col_indices(), rows.values()
+        row = torch.arange(self.domain.size, device=device).repeat_interleave(starts.diff())
+        entries = torch.where(columns == row, values.real if real else values, 0)
+        return entries.new_zeros(self.domain.size).index_add_(0, row, entries).reshape(self.domain.shape)
+
 
 def _product(matrix: Tensor, x: Tensor, source: Space, target: Space) -> Tensor:
     batch = source.batch(x)

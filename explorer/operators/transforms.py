@@ -79,6 +79,32 @@ class Cosine(LinearOperator):
         return on_real_parts(lambda u: idct(u, self.domain.ndim), y)
 
 
+class Sine(LinearOperator):
+    """The orthonormal sine transform (DST-I) in every dimension, with ``S² = I``.
+
+    ``X_k = √(2/(n+1)) Σ_j x_j sin(π (j+1)(k+1)/(n+1))``
+    """
+
+    title = "the sine transform"
+    self_adjoint = True
+    isometry = True
+    coisometry = True
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return on_real_parts(self._real, x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
+
+    def _real(self, x: Tensor) -> Tensor:
+        for axis in _axes(self.domain):
+            n = x.shape[axis]
+            zero = torch.zeros_like(x.narrow(axis, 0, 1))
+            odd = torch.cat((zero, x, zero, -x.flip(axis)), dim=axis)
+            x = torch.fft.rfft(odd, dim=axis).imag.narrow(axis, 1, n) * (-1 / math.sqrt(2 * (n + 1)))
+        return x
+
+
 class Hartley(LinearOperator):
     """The orthonormal Hartley transform ``H x = Re F x − Im F x`` with the unitary Fourier transform F; ``H² = I``."""
 
@@ -163,4 +189,4 @@ class Diagonalized(LinearOperator):
         return SVD(right if self.positive else right @ signs, self.values.abs(), right)
 
 
-__all__ = ["Cosine", "Diagonalized", "Fourier", "Hartley", "Identity", "dct", "idct", "on_real_parts"]
+__all__ = ["Cosine", "Diagonalized", "Fourier", "Hartley", "Identity", "Sine", "dct", "idct", "on_real_parts"]
