@@ -58,6 +58,11 @@ class Rng:
         draw = lambda g: torch.rand(tuple(shape), generator=g, dtype=torch.float64).clamp_(max=last)  # noqa: E731
         return self._sample(draw, shape, dtype, device)
 
+    def gamma(self, shape: Tensor) -> Tensor:
+        """Return gamma variates of these shapes and rate one, shape ``(*draws, *shape.shape)``."""
+        draw = lambda g: torch._standard_gamma(shape.cpu(), generator=g)  # noqa: E731
+        return self._sample(draw, shape.shape, shape.dtype, shape.device)
+
     def permutation(self, n: int, device: Any = "cpu") -> Tensor:
         """Return a random permutation of 0 … n−1, shape ``(*draws, n)``."""
         return self._sample(lambda g: torch.randperm(n, generator=g), (n,), torch.int64, device)

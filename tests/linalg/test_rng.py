@@ -11,6 +11,7 @@ KINDS = {
     "complex": lambda rng: rng.normal((4, 5), torch.complex64),
     "uniform": lambda rng: rng.uniform((4, 5)),
     "permutation": lambda rng: rng.permutation(20),
+    "gamma": lambda rng: rng.gamma(torch.full((4, 5), 3.0)),
     "poisson": lambda rng: rng.poisson(torch.full((4, 5), 3.0)),
 }
 
