@@ -31,6 +31,7 @@ NAMES: Mapping[str, str] = {
     "denoiser": "a denoiser of the unknown",
     "rng": "the component's own random stream",
     "systems": "a sequence of linear systems",
+    "factors": "two matrices whose product is wanted, p × n and n × q",
     "progress": "how far a run has come, for stop rules",
     "probe": "random signs in the data space, offered where a rule asks an iterative solver for degrees of freedom",
     "residual": "norm of the residual, one value a candidate",
