@@ -86,6 +86,8 @@ def smallest_solution(columns: Tensor, y: Tensor) -> Tensor:
     y : Tensor
         Shape ``(*batch, n)``.
     """
+    if columns.shape[0] > columns.shape[1]:
+        return y @ torch.linalg.pinv(columns)
     q, r = torch.linalg.qr(columns.mT)
     inverse = torch.linalg.pinv(r, rtol=max(columns.shape) * torch.finfo(columns.dtype).eps)
     return (y @ q.conj()) @ inverse.mT

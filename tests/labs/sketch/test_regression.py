@@ -6,8 +6,10 @@ import torch
 
 import explorer as ex
 from explorer.catalogue import analyses, problems, solvers
+from explorer.labs.sketch.regression import smallest_solution
 from explorer.linalg import Rng
 from tests import support
+from tests.support import eps
 
 ROWS = 4096
 
@@ -120,3 +122,13 @@ def test_ten_dense_sketches_a_seed(seed):
     made = analyses["sketched_errors"].build(A=hard["A"], y=hard["y"], rows=ROWS, draws=10, seed=seed)
     assert np.median(made.coordinate) <= 0.45
     assert made.euclidean.max() <= 0.2
+
+
+@support.every_dtype
+@pytest.mark.parametrize("shape", [(4, 9), (9, 9), (9, 4)])
+def test_the_smallest_solution_is_that_of_the_pseudo_inverse_where_rank_is_lost_too(shape, dtype):
+    y = support.normal((3, shape[1]), 1, dtype)
+    for columns in (support.normal(shape, 2, dtype), support.normal(shape, 2, dtype)[[0, 0, 1, 1]]):
+        wide = torch.complex128 if dtype.is_complex else torch.float64
+        expected = y.to(wide) @ torch.linalg.pinv(columns.mT.to(wide), rtol=1e-5).mT
+        support.assert_close(smallest_solution(columns, y).to(wide), expected, 1000 * eps(dtype) / eps(wide))
