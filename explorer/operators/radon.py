@@ -94,19 +94,20 @@ class Rays:
         """Return pixels and weights, both of shape ``(bins, per_bin · size, 2)``; weights outside the image are 0."""
         n, middle = self.size, (self.size - 1) / 2
         theta, s = (t[:, None] for t in self.lines(angle, device))
-        cos, sin = theta.cos(), theta.sin()
+        # along rows and columns rays are exact, so that nothing is left of the neighbours' weights
+        cos, sin = (torch.where(t.abs() < 1e-15, 0, t) for t in (theta.cos(), theta.sin()))
         steep = cos.abs() >= sin.abs()
         along = torch.arange(n, device=device)
-        column = (s - (middle - along) * sin) / torch.where(steep, cos, 1) + middle  # where the ray crosses row `along`
-        row = middle - (s - (along - middle) * cos) / torch.where(steep, 1, sin)  # where it crosses column `along`
-        crossing = torch.where(steep, column, row)
+        # the column where a steep ray crosses row `along`, the row where another crosses column `along`
+        slope = torch.where(steep, sin / cos, cos / sin)
+        crossing = (along - middle).to(slope.dtype) * slope + (torch.where(steep, s / cos, -s / sin) + middle)
         lower = crossing.floor()
         between = torch.stack((lower, lower + 1), dim=-1)
         path = self.pixel / self.per_bin / torch.maximum(cos.abs(), sin.abs())
         weight = path.unsqueeze(-1) * (1 - (crossing.unsqueeze(-1) - between).abs())
         inside = (between >= 0) & (between < n)
-        nearest, steps = between.clamp(0, n - 1).long(), along[:, None]
-        pixel = torch.where(steep.unsqueeze(-1), steps * n + nearest, steps + nearest * n)
+        steps, across = torch.where(steep, n, 1), torch.where(steep, 1, n)
+        pixel = (along * steps).unsqueeze(-1) + between.clamp(0, n - 1).long() * across.unsqueeze(-1)
         shape = (self.bins, self.per_bin * n, 2)
         return pixel.reshape(shape), torch.where(inside, weight, 0).reshape(shape)
 
