@@ -120,17 +120,19 @@ def build(spec: RunSpec) -> Problem:
         raise SpecError(
             "an operator measures one unknown, and this problem is a sequence of them: set it to None", "operator"
         )
+    model = None if "y" in offers else offers.get("A")  # a problem may bring its own
     if spec.operator is not None:
         model = _operator(spec, spec.operator, offers)
+    if model is not None:
         refuse_huge(model.codomain.size * math.prod(batch), "data", "operator")
         offers |= {"F": model, "codomain": model.codomain}
         if isinstance(model, LinearOperator):
             offers["A"] = model
     offers["noise"] = make(spec.noise, "noise", offers, spec)
-    simulated = spec.operator is not None and truth.x is not None and "y" not in offers
+    simulated = model is not None and truth.x is not None and "y" not in offers
     if spec.draws is not None and not simulated:
         raise SpecError(f"is {spec.draws}, and the data are not simulated: draws are of their noise", "draws")
-    if spec.operator is not None:
+    if model is not None:
         if "y" in offers:
             offers["codomain"].check(offers["y"], "the data")
             batch = (*batch, *offers["codomain"].batch(offers["y"]))
