@@ -1,4 +1,4 @@
-"""The person's own images and signals: checked files in a data folder, named by their SHA-256 hash.
+"""The person's own images, signals and matrices: checked files in a data folder, named by their SHA-256 hash.
 
 A specification holds the hash alone, never a path, so that one from a stranger can reach nothing else. Whatever a
 file declares about itself is checked before anything is decoded.
@@ -13,6 +13,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,15 +28,24 @@ from explorer.problems.images import middle_square, resized
 #: largest number of entries, and of bytes, of a file that is read
 MAX_ENTRIES, MAX_BYTES = 2**26, 2**29
 
-_ENDINGS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF", "npy": "NumPy"}
+_ENDINGS = {
+    "png": "PNG",
+    "jpg": "JPEG",
+    "jpeg": "JPEG",
+    "tif": "TIFF",
+    "tiff": "TIFF",
+    "npy": "NumPy",
+    "mtx": "Matrix Market",
+}
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"\x93NUMPY", "NumPy"),
+    (b"%%MatrixMarket", "Matrix Market"),
 )
-_ALLOWED = "a .png, .jpg, .tif or .npy file"
+_ALLOWED = "a .png, .jpg, .tif, .npy or .mtx file"
 
 
 def data_folder() -> Path:
@@ -49,19 +59,19 @@ def data_folder() -> Path:
 
 
 def add_file(path_or_bytes: str | os.PathLike[str] | bytes, name: str | None = None) -> str:
-    """Check an image or a signal and copy it into the data folder.
+    """Check an image, a signal or a matrix and copy it into the data folder.
 
     Parameters
     ----------
     path_or_bytes : path or bytes
-        A .png, .jpg, .tif or .npy file, or its contents.
+        A .png, .jpg, .tif, .npy or .mtx (Matrix Market) file, or its contents.
     name : str, optional
         Name of the file, for messages; a path brings its own. Its ending must tell the truth.
 
     Returns
     -------
     str
-        The SHA-256 hash by which the problem ``own_file`` finds it.
+        The SHA-256 hash by which the problem ``own_file`` finds it, or ``own_matrix``.
 
     Raises
     ------
@@ -74,7 +84,7 @@ def add_file(path_or_bytes: str | os.PathLike[str] | bytes, name: str | None = N
     else:
         path = Path(path_or_bytes)
         data, name = _read(path), name or path.name
-    decode(data, name)
+    (decode_matrix if _kind(data, name) == "Matrix Market" else decode)(data, name)
     key = hashlib.sha256(data).hexdigest()
     folder = data_folder()
     partial = folder / f"{key}.partial"
@@ -108,7 +118,21 @@ def own_file(
     SpecError
         If the data folder holds no such file.
     """
-    field = "problem.params.file"
+    x = decode(stored(file), f"{file[:12]}…")
+    if square and x.ndim == 2:
+        x = middle_square(x)
+    shrink = min(1, size / max(x.shape))
+    return Truth(resized(x, *(max(1, round(n * shrink)) for n in x.shape)))
+
+
+def stored(file: str, field: str = "problem.params.file") -> bytes:
+    """Return the bytes of the file with this hash in the data folder.
+
+    Raises
+    ------
+    SpecError
+        If there is none, or it was changed.
+    """
     if not file:
         raise SpecError("no file is chosen: add one with explorer.add_file(path)", field)
     if not re.fullmatch("[0-9a-f]{64}", file):
@@ -119,11 +143,7 @@ def own_file(
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != file:
         raise SpecError(f"the copy of {file[:12]}… in your data folder was changed: add the file again", field)
-    x = decode(data, f"{file[:12]}…")
-    if square and x.ndim == 2:
-        x = middle_square(x)
-    shrink = min(1, size / max(x.shape))
-    return Truth(resized(x, *(max(1, round(n * shrink)) for n in x.shape)))
+    return data
 
 
 def decode(data: bytes, name: str) -> Tensor:
@@ -134,23 +154,38 @@ def decode(data: bytes, name: str) -> Tensor:
     SpecError
         In one sentence, with the name of the file.
     """
+    kind = _kind(data, name)
+    if kind == "Matrix Market":
+        raise SpecError(f"{name} is a matrix, and must be an image or a signal here: choose the problem 'own_matrix'")
+    with _told(name, kind):
+        x = _array(data, name) if kind == "NumPy" else _image(data, name, kind)
+    values = torch.from_numpy(x)
+    if not bool(values.to(torch.float32).isfinite().all()):
+        raise SpecError(f"{name} holds NaN, infinite or overly large values (above 3e38): replace them first")
+    return values
+
+
+def _kind(data: bytes, name: str) -> str:
+    """Return what the first bytes say, and refuse a name that says something else."""
     kind = next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
     if kind is None:
         raise SpecError(f"{name} is not {_ALLOWED}: its first bytes say something else")
     ending = Path(name).suffix.lower().removeprefix(".")
     if _ENDINGS.get(ending, kind) != kind:
         raise SpecError(f"{name} ends in .{ending}, and its contents are {kind}: rename or convert it")
+    return kind
+
+
+@contextlib.contextmanager
+def _told(name: str, kind: str) -> Iterator[None]:
+    """Say in one sentence what a decoder has against a file."""
     try:
-        x = _array(data, name) if kind == "NumPy" else _image(data, name, kind)
+        yield
     except SpecError:
         raise
     except Exception as error:  # decoders of damaged or hostile files raise almost anything
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise SpecError(f"{name} is damaged and cannot be read as {kind}: {reason}") from None
-    values = torch.from_numpy(x)
-    if not bool(values.to(torch.float32).isfinite().all()):
-        raise SpecError(f"{name} holds NaN, infinite or overly large values (above 3e38): replace them first")
-    return values
 
 
 def _read(path: Path) -> bytes:
@@ -174,6 +209,37 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise SpecError(f"{name} declares {size} entries, and at most {MAX_ENTRIES:,} are read: reduce it first")
     if len(shape) > 3 or (len(shape) == 3 and shape[-1] not in (3, 4)):
         raise SpecError(f"{name} is an array of {size}, and must be a signal, an image, or an image in colour")
+
+
+# --- matrices -----------------------------------------------------------------------------------------------------
+
+
+def decode_matrix(data: bytes, name: str) -> tuple[Any, bool]:
+    """Return the matrix of a Matrix Market file, a SciPy sparse array, and whether it is declared self-adjoint.
+
+    Raises
+    ------
+    SpecError
+        In one sentence, with the name of the file.
+    """
+    from scipy.io import mminfo, mmread
+    from scipy.sparse import csr_array
+
+    if (kind := _kind(data, name)) != "Matrix Market":
+        raise SpecError(f"{name} is {kind}, and must be a .mtx file here: choose the problem 'own_file'")
+    with _told(name, kind):
+        rows, columns, entries, _, field, symmetry = mminfo(io.BytesIO(data))
+        if min(rows, columns) < 1 or max(rows, columns, entries) > MAX_ENTRIES:
+            raise SpecError(
+                f"{name} declares {rows:,} × {columns:,} with {entries:,} entries, and each must be from 1 to"
+                f" {MAX_ENTRIES:,}"
+            )
+        if entries > 2 * len(data):  # an entry has two characters at least, and symmetry halves their number
+            raise ValueError("it ends before its last entry")
+        matrix = csr_array(mmread(io.BytesIO(data)), dtype=np.complex128 if field == "complex" else np.float64)
+    if not np.isfinite(matrix.data.astype(np.complex64)).all():
+        raise SpecError(f"{name} holds NaN, infinite or overly large values (above 3e38): replace them first")
+    return matrix, symmetry == "hermitian" or (symmetry == "symmetric" and field != "complex")
 
 
 # --- images -------------------------------------------------------------------------------------------------------
