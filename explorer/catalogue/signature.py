@@ -29,6 +29,7 @@ NAMES: Mapping[str, str] = {
     "prior": "the prior",
     "precond": "an approximate inverse",
     "denoiser": "a denoiser of the unknown",
+    "weights": "positive weights of the entries of the unknown",
     "rng": "the component's own random stream",
     "systems": "a sequence of linear systems",
     "factors": "two matrices whose product is wanted, p × n and n × q",
