@@ -70,6 +70,8 @@ class NoiseModel:
     def estimate(self, y: Any, space: Any) -> Self:
         """Return the model with its level made absolute by noisy data alone, shape ``(*batch, *space.shape)``.
 
+        Most neighbouring data have to be alike, as in a picture or a sinogram, not in a spectrum.
+
         Raises
         ------
         SpecError

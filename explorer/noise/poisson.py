@@ -171,25 +171,33 @@ def _largest_term(rate: Tensor, counts: Tensor, read: float | Tensor) -> Tensor:
     Newton's method on ``log λ − u − (e^u − ½ − counts) / r² = 0`` with ``u = log(N + ½)``: concave and falling, so
     that from the right it comes down by about one a step, and then doubles its digits.
     """
-    u = torch.maximum(rate, counts).add(0.5).log()
+    u, target = torch.maximum(rate, counts).add(0.5).log(), rate.log()
     for _ in range(30):
-        value = rate.log() - u - (u.exp() - 0.5 - counts) / read**2
-        u = u + value / (1 + u.exp() / read**2)
+        n = u.exp()
+        u = u + (target - u - (n - 0.5 - counts) / read**2) / (1 + n / read**2)
     return (u.exp() - 0.5).round().clamp(min=0)
 
 
 def _sums(
     rate: Tensor, counts: Tensor, read: float | Tensor, most: Tensor, reach: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the sum over N of the terms in units of the one at `most`, and the mean and the variance of N in it."""
+    """Return the sum over N of the terms in units of the one at `most`, and the mean and the variance of N in it.
+
+    Neighbouring terms have the ratio ``λ / N · exp((counts − N + ½) / r²)``, whose last factor falls geometrically.
+    """
     zeroth, first, second = torch.ones_like(rate), torch.zeros_like(rate), torch.zeros_like(rate)
+    fall = -1 / torch.as_tensor(read, dtype=rate.dtype, device=rate.device) ** 2
     for side in (1, -1):
-        logarithm = torch.zeros_like(rate)
-        for j in range(1, reach + 1):
-            upper = most + j if side > 0 else most - j + 1  # the larger N of this term and the one before
-            ratio = (rate / upper.clamp(min=1)).log() + (counts - upper + 0.5) / read**2
-            logarithm = torch.where(upper >= 1, logarithm + side * ratio, -torch.inf)
-            term = logarithm.exp()
-            zeroth, first, second = zeroth + term, first + side * j * term, second + j**2 * term
+        start = most + 1 if side > 0 else most  # the larger N of the first pair
+        term, factor = (
+            torch.ones_like(rate),
+            ((start - counts - 0.5) * (side * fall)).clamp(max=700).exp(),
+        )  # finite at N = 0
+        for j in range(reach):
+            larger = start + side * j
+            term = term * factor * (rate / larger if side > 0 else larger.clamp(min=0) / rate)
+            factor = factor * fall.exp()
+            n = side * (j + 1)
+            zeroth, first, second = zeroth + term, first + n * term, second + n**2 * term
     shift = first / zeroth
     return zeroth, most + shift, second / zeroth - shift**2

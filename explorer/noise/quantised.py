@@ -34,7 +34,7 @@ class QuantisedNoise(NoiseModel):
     beyond.
     """
 
-    title = "Quantised and saturated data"
+    title = "Quantisation"
     accepts: ClassVar[tuple[str, ...]] = ("negative",)
 
     def __init__(
@@ -114,11 +114,12 @@ class QuantisedNoise(NoiseModel):
         u, top = (t.double() for t in self._in_steps(clean, clean, space))
         _, step, _ = self.converter(clean, space)
         nearest = torch.minimum(u.round().clamp(min=0), top)
-        reach, second = math.ceil(9 * self.dither) + 1, torch.zeros_like(u)
-        for j in range(-reach, reach + 1):
-            k = nearest + j
-            there = (k >= 0) & (k <= top)
-            second = second + torch.where(there, self._log_probability(k, u, top).exp() * (k - u).square(), 0)
+        second, below = torch.zeros_like(u), torch.zeros_like(u)  # below: probability of the levels before
+        reach = math.ceil(9 * self.dither) + 1
+        for k in (nearest + j for j in range(-reach, reach + 1)):
+            until = torch.special.ndtr((k + 0.5 - u) / self.dither)
+            until = torch.where(k >= top, 1, torch.where(k < 0, 0, until))
+            second, below = second + (until - below) * (k - u).square(), until
         return step * total(second, space).sqrt().to(clean.dtype)
 
     def whiten(self, y: Tensor, clean: Tensor, space: Space) -> Tensor:
