@@ -24,9 +24,9 @@ from explorer.operators.capabilities import POSITIVE
 from explorer.solvers import Step
 
 
-@solver("Richardson", papers=["Richardson 1911: The approximate arithmetical solution by finite differences"],
+@solver("Somebody's Richardson", papers=["Richardson 1911: The approximate arithmetical solution by finite differences"],
         reports=("residual",), per_step={"A": 1})
-def richardson(
+def somebodys_richardson(
     A: Annotated[LinearOperator, POSITIVE], y: Tensor, *, step_size: Annotated[float, Linear(0, 2)] = 1.0
 ) -> Iterator[Step]:
     """Step along the residual."""
@@ -41,19 +41,19 @@ import json, warnings
 warnings.simplefilter("error")
 import explorer as ex
 
-component = ex.catalogue.solvers["richardson"]
+component = ex.catalogue.solvers["somebodys_richardson"]
 spec = ex.RunSpec(problem={"name": "blocks", "params": {"size": 32}}, operator="gaussian_blur",
-                  solver={"name": "richardson", "params": {"step_size": 0.9}},
+                  solver={"name": "somebodys_richardson", "params": {"step_size": 0.9}},
                   stop={"name": "budget", "params": {"steps": 30}})
 run = ex.run(ex.RunSpec.from_json(spec.to_json()))
 print(json.dumps({
     "home": component.function.__module__,
     "knob": component.schema()["properties"]["step_size"]["maximum"],
-    "fits": ex.compatible(spec)["richardson"],
-    "refused": ex.compatible(ex.RunSpec(operator="radon"))["richardson"],
+    "fits": ex.compatible(spec)["somebodys_richardson"],
+    "refused": ex.compatible(ex.RunSpec(operator="radon"))["somebodys_richardson"],
     "costs": dict(run.costs),
     "residual": run.history["residual"].tolist(),
-    "plain": ex.solvers.richardson.__doc__,
+    "plain": ex.solvers.somebodys_richardson.__doc__,
     "bibtex": ex.cite(run),
     "others": len(ex.catalogue.solvers),
 }))
@@ -116,7 +116,7 @@ def test_its_paper_is_cited(answer):
 
 def test_a_broken_package_is_warned_of_and_leaves_the_rest_alone(tmp_path):
     package(tmp_path, "broken", "raise RuntimeError('half installed')\n")
-    package(tmp_path, "twice", MODULE.replace("def richardson", "def cgls"))
+    package(tmp_path, "twice", MODULE.replace("def somebodys_richardson", "def cgls"))
     done = ask(tmp_path, "import explorer as ex; print(ex.catalogue.solvers['cgls'].function.__module__)")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "explorer.solvers.cgls"
