@@ -6,6 +6,7 @@ from explorer.catalogue import Capability
 from explorer.linalg import Space
 
 LINEAR_SQUARE = Capability("an operator from a space to itself", lambda A: A.domain == A.codomain)
+ONE_UNKNOWN = Capability("an operator on a single space, not a product", lambda A: isinstance(A.domain, Space))
 SELF_ADJOINT = Capability("a self-adjoint operator", lambda A: A.self_adjoint)
 POSITIVE = Capability("a positive self-adjoint operator", lambda A: A.self_adjoint and A.positive)
 PRECONDITIONER = Capability("a positive self-adjoint preconditioner", POSITIVE.admits)

@@ -24,8 +24,8 @@ from explorer.operators.capabilities import POSITIVE
 from explorer.solvers import Step
 
 
-@solver("Somebody's Richardson", papers=["Richardson 1911: The approximate arithmetical solution by finite differences"],
-        reports=("residual",), per_step={"A": 1})
+@solver("Somebody's Richardson", reports=("residual",), per_step={"A": 1},
+        papers=["Richardson 1911: The approximate arithmetical solution by finite differences"])
 def somebodys_richardson(
     A: Annotated[LinearOperator, POSITIVE], y: Tensor, *, step_size: Annotated[float, Linear(0, 2)] = 1.0
 ) -> Iterator[Step]:

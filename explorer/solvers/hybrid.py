@@ -1,0 +1,251 @@
+"""Hybrid methods: a Krylov space for the large problem, Tikhonov with its own λ for the small one, at every step.
+
+Semi-convergence is gone: where the space begins to fit the noise, λ damps it. All bases are orthogonalised in full and
+kept, so that memory grows with the number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from explorer.catalogue import Help, Linear, Log, solver
+from explorer.linalg import safe_divide
+from explorer.operators.base import LinearOperator
+from explorer.operators.capabilities import LINEAR_SQUARE, ONE_UNKNOWN
+from explorer.operators.transforms import Cosine
+from explorer.solvers.projected import Basis, Choice, Projected, flattened
+from explorer.solvers.steps import Step
+
+Weight = Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ, where it is fixed", batched=True)]
+Safety = Annotated[float, Linear(0.5, 5, help="safety factor τ of the discrepancy principle")]
+REPORTS = ("residual", "regularization", "solution_norm")
+
+
+@solver(
+    "Hybrid LSQR",
+    papers=[
+        "O'Leary & Simmons 1981: A bidiagonalization-regularization procedure for large scale discretizations of "
+        "ill-posed problems",
+        "Chung, Nagy & O'Leary 2008: A weighted-GCV method for Lanczos-hybrid regularization",
+    ],
+    equation=r"x_k = V_k \arg\min_z \|B_k z - \beta_1 e_1\|^2 + \lambda_k \|z\|^2",
+    reports=(*REPORTS, "alpha", "beta"),
+    per_step={"A": 1, "Aᴴ": 1},
+    krylov=("bidiagonal", "AᴴA"),
+)
+def hybrid_lsqr(
+    A: LinearOperator,
+    y: Tensor,
+    noise_norm: Tensor | None = None,
+    x0: Tensor | None = None,
+    *,
+    choice: Choice = "weighted_gcv",
+    regularization: Weight = 1e-3,
+    tau: Safety = 1.02,
+) -> Iterator[Step]:
+    """Golub–Kahan bidiagonalization, and Tikhonov with an automatic λ on the bidiagonal problem. Out of place.
+
+    A start `x0` is what the penalty measures the distance from. Step k costs about 4 k vector operations beside the
+    products, for the orthogonalisation.
+    """
+    yield from _bidiagonal(A, y, x0, Projected(choice, regularization, noise_norm, tau), False)
+
+
+@solver(
+    "Hybrid LSMR",
+    papers=["Chung & Palmer 2015: A hybrid LSMR algorithm for large-scale Tikhonov regularization"],
+    equation=r"x_k = V_k \arg\min_z \|C_k z - \alpha_1\beta_1 e_1\|^2 + \lambda_k \|z\|^2,\quad "
+    r"C_k = (B_k^T B_k;\; \alpha_{k+1}\beta_{k+1} e_k^T)",
+    reports=(*REPORTS, "alpha", "beta"),
+    per_step={"A": 1, "Aᴴ": 1},
+    krylov=("bidiagonal", "AᴴA"),
+)
+def hybrid_lsmr(
+    A: LinearOperator,
+    y: Tensor,
+    x0: Tensor | None = None,
+    *,
+    choice: Annotated[
+        Literal["weighted_gcv", "gcv", "fixed"],
+        Help("how λ is chosen at every step: on the projected normal equations"),
+    ] = "weighted_gcv",
+    regularization: Weight = 1e-3,
+) -> Iterator[Step]:
+    """The same space as hybrid LSQR; what is made small is the gradient ``Aᴴr``, with a penalty. Out of place.
+
+    λ is on the scale of the squared Gram operator: ``‖Aᴴ(Ax − y)‖² + λ ‖x‖²``.
+    """
+    yield from _bidiagonal(A, y, x0, Projected(choice, regularization), True)
+
+
+def _bidiagonal(A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected, gradient: bool) -> Iterator[Step]:
+    of_x, of_y = flattened(A)
+    start = of_y(y if x0 is None else y - A(x0))
+    beta = first = torch.linalg.vector_norm(start, dim=-1)
+    U = Basis(start)
+    U.append(safe_divide(torch.ones_like(first), first)[..., None] * start)
+    back = of_x(A.adjoint(of_y.back(U.vectors[..., 0, :])))
+    V = Basis(back)
+    _, alpha = V.extend(back)
+    steep, columns = alpha * first, _Columns()
+    while True:
+        diagonal = alpha
+        _, beta = U.extend(of_y(A(of_x.back(V.vectors[..., -1, :]))))
+        _, alpha = V.extend(of_x(A.adjoint(of_y.back(U.vectors[..., -1, :]))))
+        columns.append([*[torch.zeros_like(alpha)] * (V.length - 2), diagonal, beta])
+        B = columns.matrix()
+        if gradient:
+            last = torch.zeros_like(B[..., :1, :])
+            last[..., 0, -1] = alpha * beta
+            z, chosen = rule.solve(torch.cat((B.mT @ B, last), -2), _first(steep, B.shape[-1] + 1))
+        else:
+            z, chosen = rule.solve(B, _first(first, B.shape[-1] + 1))
+        residual = torch.linalg.vector_norm((B @ z[..., None])[..., 0] - _first(first, B.shape[-1] + 1), dim=-1)
+        x = of_x.back(V.combine(z.to(V.array.dtype)))
+        yield Step(
+            x if x0 is None else x0 + x,
+            residual=residual,
+            regularization=chosen,
+            solution_norm=torch.linalg.vector_norm(z, dim=-1),
+            alpha=diagonal,
+            beta=beta,
+        )
+
+
+class _Columns:
+    """A Hessenberg or bidiagonal matrix that grows by a column."""
+
+    def __init__(self) -> None:
+        self.columns: list[list[Tensor]] = []
+
+    def append(self, column: list[Tensor]) -> None:
+        self.columns.append(column)
+
+    def matrix(self) -> Tensor:
+        """Return it, shape ``(*batch, k + 1, k)``; column j has entries down to row j + 1."""
+        k = len(self.columns)
+        zero = torch.zeros_like(self.columns[0][0])
+        return torch.stack([torch.stack([*c, *[zero] * (k + 1 - len(c))], -1) for c in self.columns], -1)
+
+
+def _first(value: Tensor, length: int) -> Tensor:
+    """Return ``value · e₁``."""
+    return torch.nn.functional.pad(value[..., None], (0, length - 1))
+
+
+@solver(
+    "Hybrid GMRES",
+    papers=[
+        "Calvetti, Morigi, Reichel & Sgallari 2000: Tikhonov regularization and the L-curve for large discrete "
+        "ill-posed problems",
+        "Gazzola, Novati & Russo 2015: On Krylov projection methods and Tikhonov regularization",
+        "Calvetti, Lewis & Reichel 2000: GMRES-type methods for inconsistent systems",
+    ],
+    equation=r"x_k = V_k \arg\min_z \|H_k z - V_{k+1}^* y\|^2 + \lambda_k \|z\|^2",
+    reports=REPORTS,
+    per_step={"A": 1},
+)
+def hybrid_gmres(
+    A: Annotated[LinearOperator, LINEAR_SQUARE],
+    y: Tensor,
+    noise_norm: Tensor | None = None,
+    *,
+    choice: Choice = "weighted_gcv",
+    regularization: Weight = 1e-3,
+    tau: Safety = 1.02,
+    range_restricted: Annotated[
+        bool, Help("start the space from A y instead of y, so that noise enters later")
+    ] = False,
+) -> Iterator[Step]:
+    """Arnoldi's method without the adjoint, and Tikhonov on the Hessenberg problem. Out of place.
+
+    Range restricted and with λ = 0 fixed this is RRGMRES. The Krylov space of A alone suits operators that are nearly
+    self-adjoint, such as symmetric blurs; for strong motion blur it holds no good solution.
+    """
+    rule, (flat, _) = Projected(choice, regularization, noise_norm, tau), flattened(A)
+    data = flat(y)
+    V = Basis(data)
+    V.extend(flat(A(y)) if range_restricted else data)
+    columns = _Columns()
+    while True:
+        inside, below = V.extend(flat(A(flat.back(V.vectors[..., -1, :]))))
+        columns.append([*inside.unbind(-1), below.to(inside.dtype)])
+        H = columns.matrix()
+        right = (V.vectors.conj() @ data[..., None])[..., 0]
+        outside = torch.linalg.vector_norm(data - V.combine(right), dim=-1)[..., None].to(right.dtype)
+        H, right = torch.nn.functional.pad(H, (0, 0, 0, 1)), torch.cat((right, outside), -1)
+        z, chosen = rule.solve(H, right)
+        yield Step(
+            flat.back(V.combine(z)),
+            residual=torch.linalg.vector_norm((H @ z[..., None])[..., 0] - right, dim=-1),
+            regularization=chosen,
+            solution_norm=torch.linalg.vector_norm(z, dim=-1),
+        )
+
+
+@solver(
+    "Flexible hybrid LSQR (l1)",
+    name="flexible_lsqr",
+    papers=["Chung & Gazzola 2019: Flexible Krylov methods for l_p regularization"],
+    equation=r"x_k = Z_k \arg\min_q \|M_k q - \beta_1 e_1\|^2 + \lambda_k \|q\|^2,\quad "
+    r"z_k = |x_{k-1}|^{1/2} \odot v_k",
+    reports=REPORTS,
+    per_step={"A": 1, "Aᴴ": 1},
+)
+def flexible_lsqr(
+    A: Annotated[LinearOperator, ONE_UNKNOWN],
+    y: Tensor,
+    noise_norm: Tensor | None = None,
+    *,
+    choice: Choice = "weighted_gcv",
+    regularization: Weight = 1e-3,
+    tau: Safety = 1.02,
+    power: Annotated[float, Linear(0.1, 2, help="p of ‖x‖_p^p; 2 is hybrid LSQR")] = 1.0,
+    basis: Annotated[Literal["entries", "cosine"], Help("where the unknown is sparse")] = "entries",
+) -> Iterator[Step]:
+    r"""Flexible Golub–Kahan: every new direction is weighted by the last iterate, which makes x sparse. Out of place.
+
+    Iteratively reweighted: ``‖x‖_p^p ≈ ‖diag(|x|^{(p−2)/2}) x‖²``. As in the paper's FLSQR-R, λ penalises the
+    coefficients of the solution subspace.
+    """
+    if basis == "cosine":
+        C = Cosine(A.domain)
+        A = A @ C.H
+    of_x, of_y = flattened(A)
+    rule = Projected(choice, regularization, noise_norm, tau)
+    first = torch.linalg.vector_norm(of_y(y), dim=-1)
+    U, weight, columns = Basis(of_y(y)), torch.ones((), device=y.device), _Columns()
+    U.extend(of_y(y))
+    V: Basis | None = None
+    while True:
+        back = of_x(A.adjoint(of_y.back(U.vectors[..., -1, :])))
+        if V is None:
+            V, Z = Basis(back), Basis(back)
+        V.extend(back)
+        Z.append(weight * V.vectors[..., -1, :])
+        inside, below = U.extend(of_y(A(of_x.back(Z.vectors[..., -1, :]))))
+        columns.append([*inside.unbind(-1), below.to(inside.dtype)])
+        M = columns.matrix()
+        right = _first(first, M.shape[-2]).to(M.dtype)
+        q, chosen = rule.solve(M, right)
+        found = Z.combine(q)
+        x = of_x.back(found)
+        weight = of_x.spread(_weights(A, x, power))
+        yield Step(
+            C.adjoint(x) if basis == "cosine" else x,
+            residual=torch.linalg.vector_norm((M @ q[..., None])[..., 0] - right, dim=-1),
+            regularization=chosen,
+            solution_norm=torch.linalg.vector_norm(found, dim=-1),
+        )
+
+
+def _weights(A: LinearOperator, x: Tensor, power: float) -> Tensor:
+    """Return ``(|x| / max |x|)^{(2 − p)/2}``, not below √eps, so that every entry can still come back."""
+    modulus = x.abs()
+    largest = modulus.flatten(-A.domain.ndim).amax(-1)
+    relative = safe_divide(modulus, largest.reshape(*largest.shape, *(1,) * A.domain.ndim).expand_as(modulus))
+    return (relative ** (1 - power / 2)).clamp(min=A.domain.eps**0.5)
