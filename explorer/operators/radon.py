@@ -6,9 +6,11 @@ Kak & Slaney 1988: Principles of Computerized Tomographic Imaging, chapter 3.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,10 +133,92 @@ class Rays:
         return vstack([self.rows(angle) for angle in self.angles.tolist()], format="csr")
 
 
-class Radon(SparseMatrix):
-    """Line integrals of a square image; the matrix is made at first use and shared by all copies of the operator.
+class Symmetry:
+    """Which angles look at a turned or mirrored image as others look at the image itself.
 
-    Above :data:`MEMORY_LIMIT` the same weights are computed anew in every application.
+    Turning the image by a quarter moves an angle by 90°. Mirroring it changes the sign of the angle and reverses the
+    detector, and so do 180° more where rays are parallel. One angle of those that are so related is enough to keep.
+
+    Parameters
+    ----------
+    rays : Rays
+        Those of all angles; `kept` has the smallest of every related set.
+
+    Attributes
+    ----------
+    turns : list of (int, bool)
+        Quarter turns clockwise, then whether to mirror.
+    index : Tensor
+        For every angle, its turn and its kept angle as one number, shape ``(angles,)``.
+    reversed : Tensor
+        Whether its detector is reversed, shape ``(angles,)``.
+    """
+
+    _movable = True
+
+    def __init__(self, rays: Rays, device: torch.device) -> None:
+        parallel, mirrors = rays.source is None, [False] if rays.centre else [False, True]
+        quarters = [[0], [0, 2], [0, 1, 2, 3]] if rays.centre or not parallel else [[0], [0, 1]]
+        best: Any = None
+        for turns in ([(q, m) for q in some for m in both] for some in quarters for both in ([False], mirrors)):
+            found = [self._smallest(beta, turns, parallel and not rays.centre) for beta in rays.angles.tolist()]
+            kept = sorted({beta for beta, _, _ in found})
+            # a turn is worth its work if nearly all its angles are asked for
+            if best is None or (len(kept) < len(best[0]) and len(kept) * len(turns) <= 1.15 * len(found)):
+                best = kept, turns, found
+        kept, self.turns, found = best
+        if len(self.turns) == 1:  # nothing is related: all angles as they are
+            kept = rays.angles.tolist()
+            found = [(beta, 0, False) for beta in kept]
+        place = {beta: i for i, beta in enumerate(kept)}
+        self.index = torch.tensor([turn * len(kept) + place[beta] for beta, turn, _ in found], device=device)
+        self.reversed = torch.tensor([back for _, _, back in found], device=device)
+        self.kept = copy.copy(rays)
+        self.kept.angles = torch.tensor(kept, dtype=torch.float64)
+
+    @staticmethod
+    def _smallest(beta: float, turns: list[tuple[int, bool]], halves: bool) -> tuple[float, int, bool]:
+        """Return the smallest related angle, which turn leads there, and whether it reverses the detector."""
+        related = []
+        for turn, (quarters, mirror) in enumerate(turns):
+            angle = round((-1 if mirror else 1) * (beta - 90 * quarters), 9) % 360
+            back = mirror
+            if halves and angle >= 180:
+                angle, back = round(angle - 180, 9), not mirror
+            related.append((angle, turn, back))
+        return min(related)
+
+    def images(self, x: Tensor) -> Tensor:
+        """Return the turned images, shape ``(*batch, turns, n, n)``."""
+        turned = [x.rot90(-quarters, (-2, -1)) for quarters, _ in self.turns]
+        return torch.stack([t.flip(-1) if m else t for t, (_, m) in zip(turned, self.turns, strict=True)], dim=-3)
+
+    def gather(self, images: Tensor) -> Tensor:
+        """Return the sum of the images, each turned back: the adjoint of :meth:`images`."""
+        parts = [t.flip(-1) if m else t for t, (_, m) in zip(images.unbind(-3), self.turns, strict=True)]
+        total = parts[0].rot90(self.turns[0][0], (-2, -1))
+        for part, (quarters, _) in zip(parts[1:], self.turns[1:], strict=True):
+            total = total + part.rot90(quarters, (-2, -1))
+        return total
+
+    def select(self, data: Tensor) -> Tensor:
+        """Return the data of all angles from those of the turned images, shape ``(*batch, turns, kept, bins)``."""
+        y = data.flatten(-3, -2).index_select(-2, self.index)
+        return torch.where(self.reversed[:, None], y.flip(-1), y)
+
+    def spread(self, y: Tensor) -> Tensor:
+        """Return the adjoint of :meth:`select`."""
+        shape = (*y.shape[:-2], len(self.turns) * len(self.kept.angles), y.shape[-1])
+        y = torch.where(self.reversed[:, None], y.flip(-1), y)
+        return y.new_zeros(shape).index_add_(-2, self.index, y).unflatten(-2, (len(self.turns), -1))
+
+
+class Radon(SparseMatrix):
+    """Line integrals of a square image; matrices are made at first use and shared by all copies of the operator.
+
+    Of angles that are related by a symmetry of the square, one only is applied, to the turned and mirrored images at
+    once. Above :data:`MEMORY_LIMIT` its weights are computed anew in every application; `matrix_free` says the same of
+    the matrix of all angles, which methods that need its rows ask for.
 
     Parameters
     ----------
@@ -156,44 +240,57 @@ class Radon(SparseMatrix):
         self, domain: Space, angles: Tensor, bins: int, *, matrix_free: bool | None = None, **geometry: Any
     ) -> None:
         self.rays = Rays(domain.shape[0], angles, bins, **geometry)
-        codomain = Space((len(angles), bins), domain.dtype, domain.device)
-        super().__init__(domain, codomain, SharedMatrix(self.rays.matrix))
-        needed = 2 * self.rays.most_weights * (real_dtype(domain.dtype).itemsize + 4)
-        self.matrix_free = needed > MEMORY_LIMIT if matrix_free is None else matrix_free
+        self.symmetry = Symmetry(self.rays, domain.device)
+        kept = self.symmetry.kept
+        super().__init__(
+            domain, Space((len(angles), bins), domain.dtype, domain.device), SharedMatrix(self.rays.matrix)
+        )
+        self.stored = Space((len(kept.angles), bins), domain.dtype, domain.device)
+        related = len(self.symmetry.turns) > 1
+        self.core = SparseMatrix(domain, self.stored, SharedMatrix(kept.matrix) if related else self.matrix)
+        too_large = lambda rays: 2 * rays.most_weights * (real_dtype(domain.dtype).itemsize + 4) > MEMORY_LIMIT  # noqa: E731
+        self.matrix_free = too_large(self.rays) if matrix_free is None else matrix_free
+        self.anew = too_large(kept) if matrix_free is None else matrix_free
 
     def _forward(self, x: Tensor) -> Tensor:
-        if not self.matrix_free or x.device.type == "meta":
-            return super()._forward(x)
-        return on_real_parts(self._project, x)
+        images = self.symmetry.images(x)
+        if not self.anew or x.device.type == "meta":
+            return self.symmetry.select(self.core._forward(images))
+        return self.symmetry.select(on_real_parts(self._project, images))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        if not self.matrix_free or y.device.type == "meta":
-            return super()._adjoint(y)
-        return on_real_parts(self._back_project, y)
+        data = self.symmetry.spread(y)
+        if not self.anew or y.device.type == "meta":
+            return self.symmetry.gather(self.core._adjoint(data))
+        return self.symmetry.gather(on_real_parts(self._back_project, data))
 
     def _project(self, x: Tensor) -> Tensor:
         flat = x.reshape(*self.domain.batch(x), self.domain.size)
         return torch.stack([(flat[..., pixel] * weight).sum((-2, -1)) for pixel, weight in self._each(x.dtype)], dim=-2)
 
     def _back_project(self, y: Tensor) -> Tensor:
-        flat = y.reshape(-1, *self.codomain.shape)
+        flat = y.reshape(-1, *self.stored.shape)
         x = flat.new_zeros(len(flat), self.domain.size)
         for k, (pixel, weight) in enumerate(self._each(y.dtype)):
             shares = flat[:, k, :, None, None] * weight
             x.index_add_(1, pixel.reshape(-1), shares.reshape(len(flat), -1))
-        return x.reshape(*self.codomain.batch(y), *self.domain.shape)
+        return x.reshape(*self.stored.batch(y), *self.domain.shape)
 
     def _each(self, dtype: torch.dtype) -> Any:
-        for angle in self.rays.angles.tolist():
-            pixel, weight = self.rays.at(angle, self.domain.device)
+        for angle in self.symmetry.kept.angles.tolist():
+            pixel, weight = self.symmetry.kept.at(angle, self.domain.device)
             yield pixel, weight.to(dtype)
 
     def gram_diagonal(self) -> Tensor:
         """Return the sum of the squared weights of each pixel."""
-        if not self.matrix_free or self.domain.device.type == "meta":
-            return super().gram_diagonal()
-        squares = sum(self.rays.rows(angle).power(2).sum(0) for angle in self.rays.angles.tolist())
-        return torch.as_tensor(squares).to(self.domain.device, real_dtype(self.domain.dtype)).reshape(self.domain.shape)
+        dtype, device, turns = real_dtype(self.domain.dtype), self.domain.device, len(self.symmetry.turns)
+        if device.type == "meta":
+            return torch.empty(self.domain.shape, dtype=dtype, device=device)
+        kept = self.symmetry.kept
+        squares = np.stack([kept.rows(angle).power(2).sum(0) for angle in kept.angles.tolist()])
+        uses = torch.bincount(self.symmetry.index.cpu(), minlength=turns * len(squares)).reshape(turns, -1)
+        sums = uses.to(torch.float64) @ torch.from_numpy(squares)
+        return self.symmetry.gather(sums.reshape(turns, *self.domain.shape)).to(device, dtype)
 
     @property
     def data_axes(self) -> tuple[tuple[str, str], ...]:
@@ -263,7 +360,7 @@ def fan_beam(
     domain: Image,
     rng: Rng | None = None,
     *,
-    angles: Angles = 90,
+    angles: Angles = 120,
     arc: Annotated[float, Linear(1, 360, unit="°", help="range of the angles: 360 is full, less is limited")] = 360.0,
     start: Start = 0.0,
     bins: Bins = None,

@@ -142,7 +142,8 @@ def sparse_binary(
         within = rng.fork("rows").uniform((n, ones), torch.float64)
         row = starts[:-1] + (within * starts.diff()).floor().long()
         ends = torch.arange(n + 1) * ones
-        return csc_array((torch.ones(n * ones).double().numpy(), row.reshape(-1).numpy(), ends.numpy()), (m, n))
+        parts = (torch.ones(n * ones, dtype=torch.float64), row.reshape(-1).to(torch.int32), ends.to(torch.int32))
+        return csc_array(tuple(part.numpy() for part in parts), (m, n))
 
     made = SparseMatrix(domain, Space((m,), domain.dtype, domain.device), SharedMatrix(make))
     made.title, made.nonnegative = "Sparse binary measurements", True

@@ -83,6 +83,49 @@ def test_the_arc_is_divided_evenly_and_its_end_left_out():
     assert A.codomain.shape == (6, 8 + 4)
 
 
+def plain(A):
+    """Return the matrix of all angles, each on its own."""
+    return torch.from_numpy(A.rays.matrix().toarray())
+
+
+@pytest.mark.parametrize("source", [None, 20.0])
+@pytest.mark.parametrize("centre", [0.0, 1.3])
+@pytest.mark.parametrize("arc", [90.0, 180.0, 270.0, 360.0, -60.0])
+@pytest.mark.parametrize("count", [1, 5, 8, 24])
+def test_related_angles_are_the_same_operator(source, centre, arc, count):
+    n = 7 if count == 8 else 10
+    angles = (arc < 0) * arc / 2 + torch.arange(count, dtype=torch.float64) * (abs(arc) / count)
+    A = Radon(Space((n, n), torch.float64), angles, 13, source=source, centre=centre)
+    assert_close(A.to_dense(), plain(A), 64)
+    assert_close(A.H.to_dense(), plain(A).T, 64)
+    assert_close(A.gram_diagonal().reshape(-1), (plain(A) ** 2).sum(0), 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "turns", "kept"),
+    [
+        ("radon", {"angles": 180}, 4, 46),
+        ("radon", {"angles": 45}, 2, 23),
+        ("radon", {"angles": 180, "centre": 2.0}, 1, 180),
+        ("radon", {"angles": 180, "centre": 2.0, "arc": 360.0}, 4, 45),
+        ("radon", {"angles": 50, "arc": 70.0, "start": 3.0}, 1, 50),
+        ("fan_beam", {"angles": 120}, 8, 16),
+        ("fan_beam", {"angles": 90}, 4, 23),
+        ("fan_beam", {"angles": 120, "centre": 2.0}, 4, 30),
+    ],
+)
+def test_angles_are_kept_once_where_nearly_all_their_relatives_are_asked_for(name, knobs, turns, kept):
+    A = getattr(ex.operators, name)(Space((16, 16)), **knobs)
+    assert (len(A.symmetry.turns), len(A.symmetry.kept.angles)) == (turns, kept)
+
+
+def test_an_angle_that_comes_twice_is_measured_twice():
+    A = Radon(Space((6, 6), torch.float64), torch.tensor([0.0, 90, 180, 270, 0, 90, 180, 270]).double(), 9)
+    assert len(A.symmetry.kept.angles) == 1
+    assert_close(A.H.to_dense(), plain(A).T, 64)
+    assert_close(A.gram_diagonal().reshape(-1), (plain(A) ** 2).sum(0), 64)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_above_the_memory_limit_no_matrix_is_made(dtype):
     bytes_each = 8 * 256**2 / 2 * (dtype.itemsize + 4)
