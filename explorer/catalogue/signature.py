@@ -56,6 +56,7 @@ NAMES: Mapping[str, str] = {
     "solver": "name of the solver that made a run, for analyses of its history",
     "settings": "knobs of the solver that made a run",
     "clean": "the data without noise, for analyses; never offered to a solver",
+    "contexts": "what is known of each system of a sequence beforehand, one number each",
     "labels": "the classes of the nodes of a graph, ±1",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",
 }
