@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from explorer.catalogue import Capability, Linear, Log, solver
+from explorer.catalogue import Linear, Log, solver
 from explorer.linalg import axpy, axpy_, clone, safe_divide, scale, xpay_
 from explorer.operators.base import LinearOperator
 from explorer.priors.base import PROXIMABLE, SPLITS, Prior
+from explorer.solvers.pdhg import GRAM_SVD
 from explorer.solvers.steps import Step
-
-GRAM_SVD = Capability("an operator whose AᴴA structure diagonalises", lambda A: A.has_gram_svd)
 
 
 @solver(
