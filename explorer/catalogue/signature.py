@@ -32,6 +32,8 @@ NAMES: Mapping[str, str] = {
     "weights": "positive weights of the entries of the unknown",
     "rng": "the component's own random stream",
     "systems": "a sequence of linear systems",
+    "training": "further rows like those of the left factor, m × n, to learn from",
+    "projections": "a projection weighted by a Kronecker product, with its updates and queries",
     "factors": "two matrices whose product is wanted, p × n and n × q",
     "progress": "how far a run has come, for stop rules",
     "probe": "random signs in the data space, offered where a rule asks an iterative solver for degrees of freedom",
