@@ -98,6 +98,50 @@ class Gradient(LinearOperator):
         return (("component", ""), *LinearOperator(self.domain).data_axes)
 
 
+class SymmetricGradient(LinearOperator):
+    """``(E w)_{ij} = ½ (∂_i w_j + ∂_j w_i)`` of a field w, an image of :class:`Gradient`, by backward differences.
+
+    Only components that are differences within the image count: w_j has one entry fewer along j, and none of them is
+    compared with what lies outside. Fields without variation, the gradients of affine images, are therefore in the
+    kernel. The norm is at most ``2 √d``.
+    """
+
+    title = "the symmetric gradient"
+
+    def __init__(self, domain: Space) -> None:
+        d = domain.ndim - 1
+        super().__init__(domain, Space((d, *domain.shape), domain.dtype, domain.device))
+
+    def _forward(self, w: Tensor) -> Tensor:
+        y = w.new_zeros((*self.domain.batch(w), *self.codomain.shape))
+        for part, entry, axis, n in self._pairs(w, y):
+            entry.narrow(axis, 1, n - 1).add_(part.narrow(axis, 1, n - 1) - part.narrow(axis, 0, n - 1))
+        return self._symmetric(y)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        y = self._symmetric(y)
+        w = y.new_zeros((*self.codomain.batch(y), *self.domain.shape))
+        for part, entry, axis, n in self._pairs(w, y):
+            part.narrow(axis, 1, n - 1).add_(entry.narrow(axis, 1, n - 1))
+            part.narrow(axis, 0, n - 1).sub_(entry.narrow(axis, 1, n - 1))
+        return w
+
+    def _pairs(self, w: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor, int, int]]:
+        """Return w_j and y_ij where both are within, with the dimension i from the end, and the length along it."""
+        d, made = self.domain.shape[0], []
+        for j in range(d):
+            inside = self.domain.shape[1 + j] - 1
+            part = w.select(-d - 1, j).narrow(j - d, 0, inside)
+            for i in range(d):
+                entry = y.select(-d - 2, i).select(-d - 1, j).narrow(j - d, 0, inside)
+                made.append((part, entry, i - d, self.domain.shape[1 + i] - (i == j)))
+        return [pair for pair in made if pair[3] > 0]
+
+    def _symmetric(self, y: Tensor) -> Tensor:
+        d = self.domain.shape[0]
+        return (y + y.transpose(-d - 2, -d - 1)) / 2
+
+
 @operator(
     "Gradient",
     papers=["Chambolle 2004: An algorithm for total variation minimization and applications"],

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Capability, SpecError
-from explorer.linalg import convert
+from explorer.linalg import axpy, convert, scale
 from explorer.operators.base import AnySpace, Identity, LinearOperator
 
 
 class Prior:
     """A penalty ``R(x) = weight · g(K x)`` on the unknown.
 
-    A family overrides what it can do and declares it: `has_prox`, `has_gradient`, `has_denoiser`, `splits`.
+    A family overrides what it can do and declares it: `has_prox`, `has_gradient`, `has_denoiser`, `splits`; and
+    `convex`, false where proximal methods find but a local minimiser.
 
     Attributes
     ----------
@@ -37,6 +38,7 @@ class Prior:
     has_gradient = False
     has_denoiser = False
     splits = False
+    convex = True
 
     domain: Any
     operator: LinearOperator
@@ -62,8 +64,13 @@ class Prior:
         raise SpecError(f"{self.title} has no gradient")
 
     def dual_prox(self, z: Any, step: float | Tensor) -> Any:
-        """Return the proximal map of ``step · (weight · g)*``, for splittings with ``K x``."""
-        raise SpecError(f"{self.title} does not split as g(K x)")
+        """Return the proximal map of ``step · (weight · g)*``, for splittings with ``K x``.
+
+        Where K is the identity it follows from that of R by Moreau: ``z − step · prox(z / step, 1 / step)``.
+        """
+        if not (self.splits and isinstance(self.operator, Identity)):
+            raise SpecError(f"{self.title} does not split as g(K x)")
+        return axpy(-1.0, scale(step, self.prox(scale(1 / step, z), 1 / step)), z)
 
     def denoise(self, x: Any, sigma: float | Tensor) -> Any:
         """Return the posterior mean of the clean element, given `x` with white noise of standard deviation `sigma`."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Linear, SpecError, prior
-from explorer.linalg import Space, expand
+from explorer.linalg import Space
 from explorer.operators.capabilities import REAL
 from explorer.priors.base import Prior
 
@@ -46,8 +46,3 @@ class Box(Prior):
     def prox(self, x: Tensor, step: float | Tensor) -> Tensor:
         """Return `x` cut at the bounds."""
         return x.clamp(self.lower, self.upper)
-
-    def dual_prox(self, z: Tensor, step: float | Tensor) -> Tensor:
-        """Return ``z − step · (z/step cut at the bounds)``."""
-        step = expand(step, z)
-        return z - step * self.prox(z / step, 1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from explorer.catalogue import Log, Part, prior
 from explorer.linalg import ProductSpace, Space, expand, scale
 from explorer.operators.base import LinearOperator
+from explorer.operators.sobolev import Boundary, Order, Sobolev
 from explorer.priors.base import Prior
 
 
@@ -63,3 +64,25 @@ class Tikhonov(Prior):
     def dual_prox(self, z: Any, step: float | Tensor) -> Any:
         """Return ``z λ / (λ + step)``."""
         return scale(self.weight / (self.weight + step), z)
+
+
+@prior(
+    "Sobolev",
+    name="sobolev",
+    equation=r"R(x) = \tfrac{\lambda}{2} \sum_k (1 + |k|^2)^s |\hat x_k|^2",
+    papers=["row 81", "Hegland 1995: Variable Hilbert scales and their interpolation inequalities"],
+)
+class SobolevTikhonov(Tikhonov):
+    """Half the squared norm of the Sobolev space of order s: 0 is Tikhonov's own, 1 and 2 ask for smoothness."""
+
+    title = "the Sobolev prior"
+
+    def __init__(
+        self,
+        domain: Space,
+        *,
+        weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", batched=True)] = 1e-2,
+        order: Order = 1.0,
+        boundary: Boundary = "neumann",
+    ) -> None:
+        super().__init__(domain, weight=weight, operator=Sobolev(domain, order, boundary == "periodic"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Log, prior
-from explorer.linalg import Space, axpy
+from explorer.catalogue import Help, Log, prior
+from explorer.linalg import Space, axpy, scale
 from explorer.operators.gradient import Gradient
 from explorer.priors.base import Prior
 from explorer.priors.sparse import onto_ball
@@ -26,7 +26,10 @@ from explorer.priors.sparse import onto_ball
     ],
 )
 class TotalVariation(Prior):
-    """The sum over pixels of the length of the gradient, isotropic, by forward differences: few edges, flat between.
+    """The sum over pixels of the length of the gradient, by forward differences: few edges, flat between.
+
+    Isotropic it measures the length of edges in every direction alike; anisotropic, the sum of the moduli of the
+    differences, along the axes, which edges then prefer.
 
     The proximal map runs a fixed number of fast projected gradient steps on the dual problem
     ``min ½‖x − Kᴴq‖²`` over ``‖q_p‖ ≤ step λ``, and returns ``x − Kᴴq``.
@@ -41,9 +44,12 @@ class TotalVariation(Prior):
         *,
         weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
         inner: Annotated[int, Log(1, 10_000, unit="steps", help="dual steps in each proximal map")] = 20,
+        kind: Annotated[Literal["isotropic", "anisotropic"], Help("length of a gradient, or sum of its moduli")] = (
+            "isotropic"
+        ),
     ) -> None:
         super().__init__(domain, weight, Gradient(domain))
-        self.inner = inner
+        self.inner, self.kind = inner, kind
 
     def value(self, x: Tensor) -> Tensor:
         """Return ``λ Σ_p ‖(∇x)_p‖``."""
@@ -61,15 +67,74 @@ class TotalVariation(Prior):
         for _ in range(self.inner):
             q_old, t_old = q, t
             q = axpy(1 / norm2, K(x - K.adjoint(r)), r)
-            q = onto_ball(q, self._lengths(q), radius)
+            q = self._dual_prox(q, 1 / norm2, radius)
             t = (1 + math.sqrt(1 + 4 * t**2)) / 2
             r = axpy((t_old - 1) / t, q - q_old, q)
         return q
 
     def dual_prox(self, z: Tensor, step: float | Tensor) -> Tensor:
         """Return `z` with every pixel's vector cut at length λ."""
-        return onto_ball(z, self._lengths(z), self.weight)
+        return self._dual_prox(z, step, self.weight)
+
+    def _dual_prox(self, z: Tensor, step: float | Tensor, weight: float | Tensor) -> Tensor:
+        """Return the proximal map of ``step · (weight · g)*``."""
+        return onto_ball(z, self._lengths(z), weight)
 
     def _lengths(self, z: Tensor) -> Tensor:
-        """Return the length of every pixel's vector, shape ``(*batch, 1, *shape)``."""
+        """Return the length of every pixel's vector, shape ``(*batch, 1, *shape)``, or every modulus."""
+        if self.kind == "anisotropic":
+            return z.abs()
         return torch.linalg.vector_norm(z, dim=-1 - self.domain.ndim, keepdim=True)
+
+
+@prior(
+    "Huber total variation",
+    name="huber_tv",
+    equation=r"R(x) = \lambda \sum_p h_\delta(\|(\nabla x)_p\|_2),\quad h_\delta(t) = \tfrac{t^2}{2\delta}"
+    r"\text{ up to } \delta,\; t - \tfrac{\delta}{2} \text{ beyond}",
+    papers=[
+        "Huber 1964: Robust estimation of a location parameter",
+        "Chambolle & Pock 2011: A first-order primal-dual algorithm for convex problems with applications to imaging",
+    ],
+)
+class HuberTotalVariation(TotalVariation):
+    """Total variation whose small gradients count squared: edges stay, and slopes do not turn into stairs.
+
+    The square in the dual problem, ``δ/2λ ‖q‖²``, only shortens q in each of its steps.
+    """
+
+    title = "the Huber total variation prior"
+    has_gradient = True
+
+    def __init__(
+        self,
+        domain: Space,
+        *,
+        weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
+        threshold: Annotated[float, Log(1e-12, 1e6, help="δ, from which gradients count as edges", degree=1)] = 1e-2,
+        inner: Annotated[int, Log(1, 10_000, unit="steps", help="dual steps in each proximal map")] = 20,
+        kind: Annotated[Literal["isotropic", "anisotropic"], Help("length of a gradient, or sum of its moduli")] = (
+            "isotropic"
+        ),
+    ) -> None:
+        super().__init__(domain, weight=weight, inner=inner, kind=kind)
+        self.threshold = threshold
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return ``λ Σ_p h(‖(∇x)_p‖)``."""
+        lengths, delta = self._lengths(self.operator(x)), self.threshold
+        small = lengths.clamp(max=delta)
+        return self.weight * (small**2 / (2 * delta) + (lengths - small)).flatten(-1 - self.domain.ndim).sum(-1)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return ``λ Kᴴ z`` with the gradients z over their lengths, or over δ where they are shorter."""
+        z = self.operator(x)
+        return scale(self.weight, self.operator.adjoint(z / self._lengths(z).clamp(min=self.threshold)))
+
+    def gradient_lipschitz(self) -> Tensor | float:
+        """Return ``λ ‖K‖² / δ``."""
+        return self.weight * self.operator.norm() ** 2 / self.threshold
+
+    def _dual_prox(self, z: Tensor, step: float | Tensor, weight: float | Tensor) -> Tensor:
+        shorter = scale(weight / (weight + step * self.threshold), z)
+        return super()._dual_prox(shorter, step, weight)
