@@ -119,11 +119,17 @@ def sparse_normal(domain: Space, rows: int, density: float, rng: Rng) -> SparseS
     def make() -> Any:
         from scipy.sparse import csr_array
 
-        kept, values = rng.fork("kept"), rng.fork("values")
-        columns = [np.flatnonzero(kept.uniform((domain.size,), torch.float64).numpy() < density) for _ in range(rows)]
-        ends = np.concatenate(([0], np.cumsum([len(c) for c in columns])))
-        entries = values.normal((int(ends[-1]),), torch.float64).numpy() / math.sqrt(density * rows)
-        return csr_array((entries, np.concatenate(columns), ends), (rows, domain.size))
+        kept, values, n = rng.fork("kept"), rng.fork("values"), domain.size
+        at_once = max(1, 2**20 // n)  # rows whose entries are decided on together
+        blocks = [(start, min(at_once, rows - start)) for start in range(0, rows, at_once)]
+        chosen = [
+            start * n + np.flatnonzero(kept.uniform((count * n,), torch.float64).numpy() < density)
+            for start, count in blocks
+        ]
+        row, column = np.divmod(np.concatenate(chosen), n)
+        ends = np.searchsorted(row, np.arange(rows + 1))
+        entries = values.normal((len(row),), torch.float64).numpy() / math.sqrt(density * rows)
+        return csr_array((entries, column, ends), (rows, n))
 
     return SparseSketch(domain, Space((rows,), domain.dtype, domain.device), SharedMatrix(make))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from explorer.catalogue import Capability, Linear, Log, SpecError, analysis, problem, solver
 from explorer.linalg import Rng, Space, safe_divide
-from explorer.operators.base import LinearOperator
+from explorer.operators.base import DenseMatrix, LinearOperator
 from explorer.operators.sketch import Nonzeros, SketchKind, draw_sketch
 from explorer.problems.base import Truth
 from explorer.solvers.steps import Solution
@@ -44,7 +44,6 @@ SketchRows = Annotated[int | None, Log(1, 65_536, help="rows of the sketch; sixt
     papers=[*_PAPERS, "Sarlós 2006: Improved approximation algorithms for large matrices via random projections"],
     equation=r"\min_x \|S A x - S y\|_2",
     reports=("residual",),
-    per_step={"A": 1},
 )
 def sketch_and_solve(
     A: Annotated[LinearOperator, OVERDETERMINED],
@@ -59,11 +58,13 @@ def sketch_and_solve(
 
     The residual that is reported is that of all equations. With a dense sketch (cosine, gaussian) the error in every
     coordinate is small; with a sparse one two equations may collide, and one coordinate then takes the whole error.
+    The columns of A are needed: as many applications as there are unknowns, unless A is a matrix.
     Where the sketch loses the rank of A, which collisions may do too, the answer is the smallest one.
     """
     S = draw_sketch(sketch, A.codomain, _rows(rows, A), rng, nonzeros=nonzeros)
     x = sketched_solution(S, columns_of(A), y, A)
-    return Solution(x, residual=A.codomain.norm(y - A(x)))
+    cost = {} if isinstance(A, DenseMatrix) else {"A": A.domain.size}
+    return Solution(x, cost=cost, residual=A.codomain.norm(y - A(x)))
 
 
 def columns_of(A: LinearOperator) -> Tensor:
