@@ -1,7 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures` and `summary` are matplotlib figures for the page and the printer; `convergence`, `spectrum` and `filters`
-are plotly figures for the screen; `explain` says in sentences what they show.
+`pictures` and `summary` are matplotlib figures for the page and the printer; `convergence`, `spectrum`, `filters`
+and `distribution` are plotly figures for the screen; `explain` says in sentences what they show.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 _HOME = {
     "compare": "comparison",
     "convergence": "curves",
+    "distribution": "histogram",
     "explain": "words",
     "filters": "spectra",
     "images": "page",
@@ -22,7 +23,18 @@ _HOME = {
     "summary": "paper",
 }
 
-__all__ = ["compare", "convergence", "explain", "filters", "images", "pictures", "rules", "spectrum", "summary"]
+__all__ = [
+    "compare",
+    "convergence",
+    "distribution",
+    "explain",
+    "filters",
+    "images",
+    "pictures",
+    "rules",
+    "spectrum",
+    "summary",
+]
 
 
 def __getattr__(name: str) -> Any:
