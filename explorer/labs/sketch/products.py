@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Help, Linear, Log, problem, solver
+from explorer.catalogue import Help, Linear, Log, SpecError, problem, solver
 from explorer.linalg import Rng, count, safe_divide
 from explorer.problems.base import Truth
 from explorer.solvers.steps import Step
@@ -137,8 +137,9 @@ def multilevel_product(
     Of `samples` terms a step, levels have shares proportional to ``√V_ℓ``, V_ℓ the variance of one sample; they all
     cost the same. The first step also computes the coarsest product, of n / refinement^m terms.
 
-    It gains where neighbours are alike. With white noise beside the curves, the difference gains less than the plain
-    sampling of as many terms from a fifth of the curves' amplitude on, the centred form up to as much as they have.
+    It gains where neighbours are alike. With white noise of half the curves' amplitude the centred form has a fourth of
+    the error of plain sampling of as many terms, and the difference no less than that; with noise as large as the
+    curves, the centred form has half of it.
 
     Parameters
     ----------
@@ -146,8 +147,15 @@ def multilevel_product(
         L and R, of shapes ``(p, n)`` and ``(n, q)``.
     rng : Rng
         With draws, the answers have shape ``(draws, p, q)``.
+
+    Raises
+    ------
+    SpecError
+        If the coarsest cell has more terms than there are.
     """
-    left, right = _padded(factors, refinement**levels)
+    if (cell := refinement**levels) > len(factors[1]):
+        raise SpecError(f"a cell of {cell:,} terms is above the {len(factors[1])} there are: choose less", "refinement")
+    left, right = _padded(factors, cell)
     averages = [_averages(left, right, refinement**power) for power in range(levels, -1, -1)]
     coarsest = averages[0]
     corrections = [_Correction(a, b, refinement, coupling) for a, b in itertools.pairwise(averages)]

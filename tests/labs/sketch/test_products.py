@@ -114,3 +114,8 @@ def test_runs_of_both_from_a_specification(dtype):
         run = ex.run(spec)
         assert run.x.dtype == dtype
         assert run.history["error"][-1] < 0.5 * run.history["error"][0]
+
+
+def test_a_cell_larger_than_the_product_is_refused():
+    with pytest.raises(ex.SpecError, match="a cell of 4,096 terms is above the 200"):
+        step("multilevel_product", factors(inner=200, size=2), levels=2)
