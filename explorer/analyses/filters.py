@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.analyses.krylov import ritz_values
-from explorer.analyses.spectrum import DECOMPOSABLE, decompose
+from explorer.analyses.spectrum import DECOMPOSABLE, SINGLE, decompose, values_of
 from explorer.catalogue import Capability, Log, SpecError, analysis, solvers
 from explorer.operators.base import LinearOperator
 
@@ -180,7 +180,7 @@ def _logarithm(
 )
 @torch.no_grad()
 def filter_factors(
-    A: Annotated[LinearOperator, DECOMPOSABLE],
+    A: Annotated[LinearOperator, SINGLE],
     history: Mapping[str, Any],
     solver: Annotated[str, FILTERING],
     settings: Mapping[str, Any],
@@ -192,16 +192,16 @@ def filter_factors(
     Conjugate gradients have ``φ = 1 − p_k(σ²)`` with their residual polynomial; the zeros of p are the Ritz values, so
     that a direction counts as solved when a Ritz value has come to it. The factors make the iterate again to rounding
     until a first Ritz value has converged to rounding; beyond, orthogonality is lost and the agreement is some digits.
+    Of an operator too large to decompose they are those of the leading directions.
 
     Raises
     ------
     SpecError
-        If the operator's singular values are out of reach, or the method tells no filter.
+        If the method tells no filter.
     """
     steps = len(history["seconds"]) if "seconds" in history else len(next(iter(history.values())))
     k = min(step or steps, steps)
-    (s,) = decompose(A)
-    return filter_report(s.cpu().numpy(), history, solver, settings, k)
+    return filter_report(values_of(A), history, solver, settings, k)
 
 
 def filter_report(

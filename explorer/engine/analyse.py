@@ -43,5 +43,5 @@ def offered(what: Run | Problem) -> dict[str, Any]:
     offers = {**problem.offers, "x_true": problem.x_true, "clean": problem.clean}
     if isinstance(what, Run):
         made = what.spec.solver
-        offers |= {"history": what.history, "solver": made.name, "settings": dict(made.params)}
+        offers |= {"history": what.history, "solver": made.name, "settings": dict(made.params), "arrays": what.arrays}
     return {name: thing for name, thing in offers.items() if thing is not None}

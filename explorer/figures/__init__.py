@@ -1,7 +1,8 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures` and `summary` are matplotlib figures for the page and the printer; `convergence`, `spectrum`, `filters`
-and `distribution` are plotly figures for the screen; `explain` says in sentences what they show.
+`pictures`, `summary` and `modes` are matplotlib figures for the page and the printer; `convergence`, `spectrum`,
+`filters`, `polynomial`, `bounds` and `distribution` are plotly figures for the screen; `explain` says in sentences what
+they show.
 """
 
 from __future__ import annotations
@@ -11,26 +12,32 @@ from typing import Any
 
 #: public name -> module in which it lives; plotly and matplotlib load on first use
 _HOME = {
+    "bounds": "polynomials",
     "compare": "comparison",
     "convergence": "curves",
     "distribution": "histogram",
     "explain": "words",
     "filters": "spectra",
     "images": "page",
+    "modes": "patterns",
     "pictures": "paper",
+    "polynomial": "polynomials",
     "rules": "parameter",
     "spectrum": "spectra",
     "summary": "paper",
 }
 
 __all__ = [
+    "bounds",
     "compare",
     "convergence",
     "distribution",
     "explain",
     "filters",
     "images",
+    "modes",
     "pictures",
+    "polynomial",
     "rules",
     "spectrum",
     "summary",

@@ -38,6 +38,10 @@ def spectrum(report: Any, dark: bool = False) -> Any:
         x=x, y=keep(report.values), name="singular value σᵢ", mode="lines",
         line={"color": colours.series[0], "width": 2.5},
     )  # fmt: skip
+    if getattr(report, "error", None) is not None:
+        high = np.asarray(report.values) + report.error
+        line = {"color": colours.series[0], "width": 1, "dash": "dot"}
+        figure.add_scatter(x=x, y=keep(high), name="upper bound of σᵢ", mode="lines", line=line)
     if not hasattr(report, "coefficients"):
         return figure
     sizes = report.coefficients.reshape(-1, len(report.values))[0]

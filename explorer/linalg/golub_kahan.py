@@ -20,19 +20,19 @@ def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:
     ----------
     A : LinearOperator
     v : Tensor
-        Start in the domain, one sample.
+        Start in the domain, shape ``(*batch, *domain.shape)``.
     steps : int
         Number of steps, at most the size of the domain.
 
     Returns
     -------
     Tensor
-        The largest singular value of the bidiagonal matrix, a real scalar.
+        The largest singular value of the bidiagonal matrix, shape ``(*batch,)``.
     """
     steps = min(steps, A.domain.size, A.codomain.size)
     v = scale(safe_divide(torch.ones((), device=A.domain.device), A.domain.norm(v)), v)
     alphas, betas = [], []
-    u, beta = A.codomain.zeros(), torch.zeros((), device=A.domain.device)
+    u, beta = A.codomain.zeros(A.domain.batch(v)), torch.zeros((), device=A.domain.device)
     for _ in range(steps):
         u = axpy(-beta, u, A.forward(v))
         alpha = A.codomain.norm(u)
@@ -43,7 +43,8 @@ def largest_singular_value(A: Any, v: Any, steps: int) -> Tensor:
         alphas.append(alpha)
         betas.append(beta)
     k = len(alphas)
-    bidiagonal = torch.zeros(k, k + 1, dtype=alphas[0].dtype, device=alphas[0].device)
-    bidiagonal.diagonal().copy_(torch.stack(alphas))
-    bidiagonal.diagonal(1).copy_(torch.stack(betas))  # with the last one: exact once u has been through the codomain
+    bidiagonal = torch.zeros(*alphas[0].shape, k, k + 1, dtype=alphas[0].dtype, device=alphas[0].device)
+    bidiagonal.diagonal(0, -2, -1).copy_(torch.stack(alphas, -1))
+    # with the last one: exact once u has been through the codomain
+    bidiagonal.diagonal(1, -2, -1).copy_(torch.stack(betas, -1))
     return torch.linalg.matrix_norm(bidiagonal, 2)

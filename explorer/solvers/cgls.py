@@ -30,6 +30,7 @@ def cgls(
     y: Tensor,
     x0: Tensor | None = None,
     probe: Tensor | None = None,
+    bases: bool = False,
     *,
     damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
@@ -38,6 +39,7 @@ def cgls(
     Iterates minimise the objective over growing Krylov spaces; on ill-posed problems the number of steps regularises.
     The step length is the exact line search ⟨p, s⟩ / ‖Ap‖², which equals the textbook's ‖s‖² / ‖Ap‖² but for rounding:
     with the latter, a gradient s that rounding keeps from falling makes the directions p grow without bound.
+    With `bases` every step tells the next Lanczos vector, up to its length.
     `dof` is the number of steps, or with a `probe` an estimate of the effective degrees of freedom at twice the cost.
     """
     X, Y = A.domain, A.codomain
@@ -67,7 +69,8 @@ def cgls(
         slope = torch.where(frozen, 0, X.inner(p, s).real)
         k += 1
         dof = float(k) if influence is None else influence.follow(alpha, beta)
-        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt(), alpha=alpha, beta=beta, dof=dof)
+        lengths, arrays = {"alpha": alpha, "beta": beta}, {"v": s} if bases else None
+        yield Step(x, arrays=arrays, residual=residual2.sqrt(), gradient=gradient2.sqrt(), dof=dof, **lengths)
 
 
 @solver(

@@ -30,6 +30,7 @@ def lsqr(
     y: Tensor,
     x0: Tensor | None = None,
     probe: Tensor | None = None,
+    bases: bool = False,
     *,
     damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
@@ -38,6 +39,7 @@ def lsqr(
     In exact arithmetic the iterates of CGLS, more accurate where A is ill-conditioned. `alpha` and `beta` of step k are
     column k of the lower bidiagonal matrix B; its singular values approximate those of A. As in the paper, damping
     penalises the distance from `x0`, which is 0 unless given. The residual comes from recurrences, not from a product.
+    With `bases` every step tells the next Lanczos vector, normalised.
     `dof` is the number of steps, or with a `probe` an estimate of the effective degrees of freedom at twice the cost.
     """
     X, Y = A.domain, A.codomain
@@ -83,7 +85,8 @@ def lsqr(
         dof: float | Tensor = float(k)
         if influence is not None:  # the step lengths of conjugate gradients, in terms of these rotations
             dof = influence.follow(safe_divide(length.abs(), before), safe_divide(gradient, before) ** 2)
-        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta, dof=dof)
+        scalars = {"residual": residual2.clamp(min=0).sqrt(), "gradient": gradient, "alpha": diagonal, "beta": beta}
+        yield Step(x, arrays={"v": v} if bases else None, dof=dof, **scalars)
 
 
 def normalize_(u: Any, space: AnySpace) -> Tensor:

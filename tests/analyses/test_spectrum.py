@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 import explorer as ex
+from explorer.analyses import spectrum
 from explorer.catalogue import SpecError, analyses
 from explorer.linalg import Rng, Space
-from explorer.operators.algebra import Kronecker
+from explorer.operators.algebra import Kronecker, Stack
 from explorer.operators.base import Identity, LinearOperator
 from tests import support
 
@@ -63,13 +64,98 @@ def test_a_complex_observation_of_a_real_unknown_counts_real_directions():
     support.assert_close(torch.from_numpy(found.values**2), torch.linalg.eigvalsh(gram).flip(0), 100)
 
 
-def test_an_operator_out_of_reach_is_refused_in_one_sentence():
-    space = Space((64, 64))
-    A = Opaque(torch.zeros(1, 1), space, space)
-    with pytest.raises(SpecError, match="too large for a dense decomposition: choose a size"):
-        ex.analyses.singular_values(A)
-    with pytest.raises(SpecError, match="Singular values needs an operator whose singular values structure gives"):
+def test_an_operator_on_blocks_is_refused_in_one_sentence():
+    space = Space((4,), torch.float64)
+    A = Stack(Identity(space), Identity(space)) @ Identity(space)
+    with pytest.raises(SpecError, match="Singular values needs an operator between two single spaces"):
         analyses["singular_values"].build(A=A)
+    with pytest.raises(SpecError, match="too large for a dense decomposition: choose a size"):
+        spectrum.decompose(A)
+
+
+LARGE = 1100
+
+
+class Mirrored(LinearOperator):
+    """``H₁ diag(s) H₂`` with reflections H: above the size that is decomposed, with a known decomposition."""
+
+    def __init__(self, s, seed):
+        super().__init__(Space((len(s),), torch.float64))
+        self.s, self.u, self.v = s, *(w / w.norm() for w in support.normal((2, len(s)), seed))
+
+    def mirror(self, w, x):
+        return x - 2 * (x @ w)[..., None] * w
+
+    def _forward(self, x):
+        return self.mirror(self.u, self.s * self.mirror(self.v, x))
+
+    def _adjoint(self, y):
+        return self.mirror(self.v, self.s * self.mirror(self.u, y))
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Return five large operators and their values."""
+    s = support.decay(LARGE, 1e9)
+    return s.numpy(), [Mirrored(s, seed) for seed in support.SEEDS]
+
+
+def test_the_leading_values_of_a_large_operator_are_within_the_stated_error(large):
+    s, operators = large
+    for A in operators:
+        found = ex.analyses.singular_values(A)
+        k = len(found.values)
+        assert 60 < k <= 128
+        assert (found.values <= s[:k] + 1e-13).all()
+        assert (s[:k] <= found.values + found.error + 1e-13).all()
+        assert (np.abs(found.values - s[:k]) <= found.nearby + 1e-13).all()
+        assert (found.nearby <= spectrum.SHOWN * found.values).all()
+        assert f"The first {k} of 1,100 singular values" in found.sentence
+        assert found.total == LARGE
+
+
+def test_picard_of_a_large_operator_looks_at_its_leading_directions(large):
+    _, operators = large
+    for seed, A in enumerate(operators):
+        y = support.normal((2, LARGE), seed)
+        found = ex.analyses.picard(A, y, noise_norm=0.1)
+        dense = A.mirror(A.u, y)[:, :30].abs().numpy()
+        np.testing.assert_allclose(found.coefficients[:, :30], dense, atol=1e-4 * float(y.norm()))
+        assert found.error.shape == found.values.shape
+        assert "leading directions" in found.sentence
+
+
+def test_a_large_tomography_has_a_picard_plot():
+    spec = ex.RunSpec(
+        problem={"name": "shepp_logan", "params": {"size": 64}}, operator={"name": "radon", "params": {"angles": 60}}
+    )
+    problem = ex.build(spec)
+    found = ex.analyse(problem, "picard", vectors=64)
+    assert len(found.values) >= 5
+    assert (found.error > 0).all()
+    assert "Krylov space of 64 dimensions" in found.sentence
+
+
+DECAYS = [
+    ("severe", lambda i: np.exp(-0.3 * i), 0.3), ("mild", lambda i: i**-0.5, 0.5), ("moderate", lambda i: i**-2.0, 2.0),
+    ("severe", lambda i: np.exp(-0.05 * i**2), None), ("none", lambda i: 1 + 0 * i, 0.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "law", "rate"), DECAYS)
+def test_the_class_of_decay_is_that_of_the_law(kind, law, rate):
+    for seed in support.SEEDS:
+        noise = np.exp(0.1 * np.random.default_rng(seed).standard_normal(200))
+        found = spectrum.fitted_decay(-np.sort(-law(np.arange(1.0, 201)) * noise), 1e-16)
+        assert found.kind == kind
+        assert rate is None or found.rate == pytest.approx(rate, rel=0.15)
+        assert kind == "none" or found.sentence.startswith(kind.capitalize())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("shaw", "severe"), ("deriv2", "moderate")])
+def test_known_problems_have_their_known_class(name, kind):
+    spec = ex.RunSpec(problem={"name": name, "params": {"size": 64}}, operator=name, dtype="float64")
+    assert ex.analyse(ex.build(spec), "singular_values").decay.kind == kind
 
 
 def test_picard_coefficients_are_those_of_the_dense_decomposition():
