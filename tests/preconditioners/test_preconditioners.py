@@ -81,7 +81,8 @@ def test_blocks_are_refused(name):
 
 @pytest.mark.parametrize("name", ex.catalogue.preconditioners)
 def test_every_preconditioner_builds_without_data(name):
-    problem = build(ex.RunSpec(operator="identity", precond=name, device="meta"))
+    small = {"name": "shepp_logan", "params": {"size": 32}}  # so that matrices can be made
+    problem = build(ex.RunSpec(problem=small, operator="identity", precond=name, device="meta"))
     M = problem.offers.get("precond")
     assert (M is None) == (name == "none")
     if M is not None:
