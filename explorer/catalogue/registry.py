@@ -117,21 +117,29 @@ class Component:
             value = values.get(name, knob.default)
             if knob.type == "part" and isinstance(value, str | Mapping):
                 part = check_part(value, knob.kind, name)
-                values[name] = shelf(knob.kind)[part["name"]].bind(offers, part["params"])()
+                values[name] = shelf(knob.kind)[part["name"]].bind(self._within(offers), part["params"])()
         return self.function(*needs, **values)
 
     def bind(self, offers: Mapping[str, Any], params: Mapping[str, Any]) -> Callable[[], Any]:
-        """Join needs from `offers` with checked `params`; nested components are built from the same offers."""
+        """Join needs from `offers` with checked `params`; nested components are built from the same offers.
+
+        A component whose parts live elsewhere, on a slice of a volume, says so by its trait ``domain_within``: a
+        function from its own domain to theirs.
+        """
         values = dict(params)
         for name, knob in self.knobs.items():
             if knob.type == "part" and isinstance(values.get(name), Mapping):
                 part = shelf(knob.kind)[values[name]["name"]]
                 own = {"rng": offers["rng"].fork(f"{name}/{part.name}")} if "rng" in offers else {}
-                values[name] = part.bind({**offers, **own}, values[name]["params"])()
+                values[name] = part.bind({**self._within(offers), **own}, values[name]["params"])()
         if (lacking := self.lacking(offers)) is not None:
             raise SpecError(lacking[1], self.kind)
         needs = {n.name: offers[n.name] for n in self.needs if offers.get(n.name) is not None}
         return functools.partial(self.function, **needs, **values)
+
+    def _within(self, offers: Mapping[str, Any]) -> Mapping[str, Any]:
+        narrow = self.traits.get("domain_within")
+        return offers if narrow is None or "domain" not in offers else {**offers, "domain": narrow(offers["domain"])}
 
     def lacking(self, offers: Mapping[str, Any]) -> tuple[Need, str] | None:
         """Return the first need that `offers` do not meet, with a sentence that says so; None where all are met."""

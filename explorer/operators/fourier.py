@@ -15,6 +15,7 @@ from explorer.catalogue import Help, Linear, Log, SpecError, operator
 from explorer.linalg import Rng, Space
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.base import LinearOperator
+from explorer.operators.kspace import distances
 from explorer.operators.mask import Mask, random_subset
 from explorer.operators.transforms import Fourier
 
@@ -75,19 +76,12 @@ def masked_fourier(
     if pattern == "radial":
         return MaskedFourier(domain, _radial(domain, acceleration))
     along = domain.shape[-1] if pattern == "cartesian" and domain.ndim > 1 else 1
-    radius = _radius(domain.shape[:-1] if along > 1 else domain.shape, domain.device)
+    radius = distances(domain.shape[:-1] if along > 1 else domain.shape, domain.device)
     size = max(1, round(len(radius) / acceleration))
     weight = (1 - radius) ** 3 + 1e-3  # the floor lets the highest frequencies be drawn too
     weight[radius.argsort(stable=True)[: round(centre * size)]] = math.inf
     lines = random_subset(weight, size, rng)
     return MaskedFourier(domain, (lines[:, None] * along + torch.arange(along, device=domain.device)).reshape(-1))
-
-
-def _radius(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return the distance of each frequency from zero, flattened; 1 at the corner of the frequency plane."""
-    axes = [torch.fft.fftfreq(n, dtype=torch.float64, device=device) for n in shape]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    return torch.linalg.vector_norm(grid, dim=0).reshape(-1) / math.sqrt(len(shape) / 4)
 
 
 def _radial(domain: Space, acceleration: float) -> Tensor:

@@ -64,20 +64,31 @@ class Simplex(Prior):
 
     def value(self, x: Tensor) -> Tensor:
         """Return 0 for a sample in the simplex to rounding, else infinity."""
-        flat = x.flatten(x.ndim - self.domain.ndim)
-        error = (flat.sum(-1) - self.total).abs()
-        return _excluded((flat >= 0).all(-1) & (error <= _ROUNDING * self.domain.eps * self.total), x)
+        return self._excess(x.flatten(x.ndim - self.domain.ndim))
 
     def prox(self, x: Tensor, step: float | Tensor) -> Tensor:
         """Return ``max(x − θ, 0)`` with the θ for which it sums to s, found by sorting."""
-        flat = x.reshape(*self.domain.batch(x), self.domain.size)
-        flat = flat - flat.amax(-1, keepdim=True)  # only what is within s of the largest entry is kept
-        total = torch.as_tensor(expand(self.total, flat), dtype=x.dtype, device=x.device)
-        sums = flat.sort(-1, descending=True).values.cumsum(-1)
-        counts = torch.arange(1, self.domain.size + 1, device=x.device).to(x.dtype)
+        return self._projected(x.reshape(*self.domain.batch(x), self.domain.size)).reshape(x.shape)
+
+    def _excess(self, x: Tensor) -> Tensor:
+        """Return 0 where the last dimension is in the simplex to rounding, else infinity."""
+        total = self._total(x)[..., 0]
+        error = (x.sum(-1) - total).abs()
+        return _excluded((x >= 0).all(-1) & (error <= _ROUNDING * self.domain.eps * total), x)
+
+    def _projected(self, x: Tensor) -> Tensor:
+        x = x - x.amax(-1, keepdim=True)  # only what is within s of the largest entry is kept
+        total = self._total(x)
+        sums = x.sort(-1, descending=True).values.cumsum(-1)
+        counts = torch.arange(1, x.shape[-1] + 1, device=x.device).to(x.dtype)
         theta = ((sums - total) / counts).amax(-1, keepdim=True)
-        kept = (flat - theta).clamp(min=0)
-        return (kept * safe_divide(total, kept.sum(-1, keepdim=True))).reshape(x.shape)
+        kept = (x - theta).clamp(min=0)
+        return kept * safe_divide(total, kept.sum(-1, keepdim=True))
+
+    def _total(self, x: Tensor) -> Tensor:
+        """Return s, one value a sample, with as many dimensions as `x`."""
+        total = torch.as_tensor(expand(self.total, x), dtype=x.dtype, device=x.device)
+        return total.expand(*x.shape[:-1], 1)
 
 
 @prior("Ball", name="ball", equation=r"R(x) = 0 \text{ if } \|x\|_2 \le r,\; \infty \text{ else}")

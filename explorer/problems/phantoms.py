@@ -13,7 +13,7 @@ from explorer.problems.base import Truth
 from explorer.problems.images import Size
 
 #: intensity, half axes, centre, rotation in degrees: the modified (higher contrast) head phantom
-_HEAD = (
+HEAD = (
     (1.0, 0.69, 0.92, 0.0, 0.0, 0.0),
     (-0.8, 0.6624, 0.874, 0.0, -0.0184, 0.0),
     (-0.2, 0.11, 0.31, 0.22, 0.0, -18.0),
@@ -40,12 +40,12 @@ _RECTANGLES = (
 )
 
 
-def _ellipses(size: int, ellipses: Tensor) -> Tensor:
+def ellipses(size: int, rows: Tensor) -> Tensor:
     """Return the sum of ellipses (rows: intensity, a, b, x, y, degrees) on a grid over [−1, 1]²."""
     grid = (torch.arange(size, dtype=torch.float64) + 0.5) * 2 / size - 1
     y, x = torch.meshgrid(-grid, grid, indexing="ij")
     image = torch.zeros(size, size, dtype=torch.float64)
-    for intensity, a, b, cx, cy, degrees in ellipses.tolist():
+    for intensity, a, b, cx, cy, degrees in rows.tolist():
         angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
         u = (x - cx) * angle.cos() + (y - cy) * angle.sin()
         v = (y - cy) * angle.cos() - (x - cx) * angle.sin()
@@ -62,7 +62,7 @@ def _ellipses(size: int, ellipses: Tensor) -> Tensor:
 )
 def shepp_logan(*, size: Size = 128) -> Truth:
     """The head phantom with Toft's higher contrast: ten ellipses, values 0 to 1."""
-    return Truth(_ellipses(size, torch.tensor(_HEAD, dtype=torch.float64)).clamp(0, 1))
+    return Truth(ellipses(size, torch.tensor(HEAD, dtype=torch.float64)).clamp(0, 1))
 
 
 @problem("Random ellipses", papers=["Adler & Öktem 2018: Learned Primal-Dual Reconstruction"])
@@ -72,7 +72,7 @@ def random_ellipses(
     """Overlapping ellipses drawn at random inside the unit disc, values 0 to 1."""
     intensity, a, b, x, y, turn = rng.uniform((6, count), torch.float64)
     shapes = (0.1 + 0.9 * intensity, 0.04 + 0.21 * a, 0.04 + 0.21 * b, x - 0.5, y - 0.5, 180 * turn)
-    image = _ellipses(size, torch.stack(shapes, dim=1))
+    image = ellipses(size, torch.stack(shapes, dim=1))
     return Truth(image / image.max().clamp_min(0.1))
 
 

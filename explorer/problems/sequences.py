@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from explorer.catalogue import Linear, Log, problem
 from explorer.linalg import Rng, Space
+from explorer.operators.darcy import diffusion_matrix, smooth_field
 from explorer.operators.sparse import SharedMatrix, SparseMatrix
-from explorer.operators.transforms import idct
 from explorer.problems.base import Truth
 
 
@@ -37,10 +36,10 @@ def darcy_sequence(
     from scipy.sparse.linalg import spsolve
 
     domain = Space((cells, cells), torch.float64)
-    systems, solutions, field = [], [], _field(rng, cells + 2)
+    systems, solutions, field = [], [], smooth_field(rng, (cells + 2, cells + 2))
     for i in range(count):
         if i:
-            field = math.sqrt(1 - change**2) * field + change * _field(rng, cells + 2)
+            field = math.sqrt(1 - change**2) * field + change * smooth_field(rng, (cells + 2, cells + 2))
         matrix, load = _darcy(np.exp(contrast * field.numpy()))
         solutions.append(torch.from_numpy(spsolve(matrix, load)).reshape(domain.shape))
         A = SparseMatrix(domain, domain, SharedMatrix(matrix.copy))
@@ -49,26 +48,12 @@ def darcy_sequence(
     return Truth(torch.stack(solutions), {"systems": tuple(systems)}, domain=domain)
 
 
-def _field(rng: Rng, n: int) -> Tensor:
-    """Return a smooth random field of variance one: white noise in the cosine basis over ``|k|² + 9``."""
-    k2 = torch.arange(n, dtype=torch.float64) ** 2
-    decay = 1 / (k2[:, None] + k2 + 9)
-    decay[0, 0] = 0
-    return idct(rng.normal((n, n), torch.float64) * decay * n / decay.norm(), 2)
-
-
 def _darcy(permeability: Any) -> tuple[Any, Any]:
     """Return the five-point matrix of ``−∇·(k ∇u)`` on the inner nodes and the load 1, both over the diagonal."""
-    from scipy.sparse import diags_array, eye_array, kron
+    from scipy.sparse import diags_array
 
     n = len(permeability) - 2
-    step = diags_array([np.ones(n), -np.ones(n)], offsets=[0, -1], shape=(n + 1, n))
-    across, down = kron(eye_array(n), step), kron(step, eye_array(n))
-    middle = lambda a, b: (2 * a * b / (a + b)).ravel()  # noqa: E731 - flow through a face sees the harmonic mean
-    k = permeability
-    right = diags_array(middle(k[1:-1, :-1], k[1:-1, 1:]))
-    below = diags_array(middle(k[:-1, 1:-1], k[1:, 1:-1]))
-    matrix = across.T @ right @ across + down.T @ below @ down
+    matrix = diffusion_matrix(permeability, unit=False)
     diagonal = matrix.diagonal()
     load = np.full(n * n, 1 / (n + 1) ** 2) / diagonal
     return (diags_array(1 / diagonal) @ matrix).tocsr(), load
