@@ -149,7 +149,7 @@ def test_row_217_variation_in_space_and_time_together(steps):
 
 @pytest.mark.parametrize(("texture", "helps"), [(0.3, True), pytest.param(0.0, False, marks=pytest.mark.soak)])
 def test_the_nuclear_norms_help_where_a_texture_fades_and_nowhere_else(texture, helps):
-    """Against double total variation alone: +.2 to +.5 dB with a texture, −.1 to −.5 dB on piecewise constant images."""
+    """Against double total variation alone: .2 to .5 dB more with a texture, .1 to .5 dB less without."""
     truth = phantom(texture=texture).float()
     A, y = scans(truth)
     alone, both = (
@@ -163,9 +163,8 @@ def test_the_nuclear_norms_help_where_a_texture_fades_and_nowhere_else(texture, 
 
 
 def weights(factor=1.0):
-    return {
-        name: factor * w for name, w in (("spatial", 0.02), ("temporal", 0.03), ("nuclear", 0.05), ("background", 0.5))
-    }
+    names = {"spatial": 0.02, "temporal": 0.03, "nuclear": 0.05, "background": 0.5}
+    return {name: factor * weight for name, weight in names.items()}
 
 
 @support.every_precision
