@@ -60,6 +60,7 @@ NAMES: Mapping[str, str] = {
     "clean": "the data without noise, for analyses; never offered to a solver",
     "contexts": "what is known of each system of a sequence beforehand, one number each",
     "labels": "the classes of the nodes of a graph, ±1",
+    "iterates": "iterates that a run kept, with their steps",
     "arrays": "bases and matrices that a run kept, one mapping a step",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",
 }

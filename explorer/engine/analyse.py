@@ -44,4 +44,5 @@ def offered(what: Run | Problem) -> dict[str, Any]:
     if isinstance(what, Run):
         made = what.spec.solver
         offers |= {"history": what.history, "solver": made.name, "settings": dict(made.params), "arrays": what.arrays}
+        offers["iterates"] = [(picked.step, picked.x) for picked in what.snapshots]
     return {name: thing for name, thing in offers.items() if thing is not None}

@@ -1,8 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures`, `summary` and `modes` are matplotlib figures for the page and the printer; `convergence`, `spectrum`,
-`filters`, `polynomial`, `bounds` and `distribution` are plotly figures for the screen; `explain` says in sentences what
-they show.
+`pictures`, `summary`, `modes` and `pseudospectra` are matplotlib figures for the page and the printer; the other ones
+are plotly figures for the screen; `explain` says in sentences what they show.
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ from typing import Any
 
 #: public name -> module in which it lives; plotly and matplotlib load on first use
 _HOME = {
+    "bands": "densities",
     "bounds": "polynomials",
     "compare": "comparison",
     "convergence": "curves",
+    "density": "densities",
     "distribution": "histogram",
     "explain": "words",
     "filters": "spectra",
@@ -22,15 +23,18 @@ _HOME = {
     "modes": "patterns",
     "pictures": "paper",
     "polynomial": "polynomials",
+    "pseudospectra": "densities",
     "rules": "parameter",
     "spectrum": "spectra",
     "summary": "paper",
 }
 
 __all__ = [
+    "bands",
     "bounds",
     "compare",
     "convergence",
+    "density",
     "distribution",
     "explain",
     "filters",
@@ -38,6 +42,7 @@ __all__ = [
     "modes",
     "pictures",
     "polynomial",
+    "pseudospectra",
     "rules",
     "spectrum",
     "summary",

@@ -81,6 +81,8 @@ class RealUnknown(DenseMatrix):
         super().__init__(Space((n,), torch.complex128), Space((m,), torch.complex128), dense)
         self.domain = Space((n,), torch.float64)
 
+    has_svd = False
+
     def _forward(self, x):
         return x.to(torch.complex128) @ self.matrix.mT
 
