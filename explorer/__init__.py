@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from explorer.engine.compare_rules import compare_rules
     from explorer.engine.compat import compatible
     from explorer.engine.job import Job, start
+    from explorer.engine.links import from_link, to_link
     from explorer.engine.notebooks import record
     from explorer.engine.reasons import Reason
     from explorer.engine.run import Run, run, stream
     from explorer.engine.spec import Choice, RunSpec
+    from explorer.figures.report import report
     from explorer.operators.foreign import as_operator
     from explorer.problems.files import add_file
     from explorer.widgets.explorer import Explorer
@@ -38,10 +40,13 @@ _HOME = {
     "cite": "engine.cite",
     "compare_rules": "engine.compare_rules",
     "compatible": "engine.compat",
+    "from_link": "engine.links",
     "record": "engine.notebooks",
+    "report": "figures.report",
     "run": "engine.run",
     "start": "engine.job",
     "stream": "engine.run",
+    "to_link": "engine.links",
 }
 _ROOMS = (
     "analyses",
@@ -72,10 +77,13 @@ __all__ = [
     "cite",
     "compare_rules",
     "compatible",
+    "from_link",
     "record",
+    "report",
     "run",
     "start",
     "stream",
+    "to_link",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -52,6 +53,21 @@ def save(run: Run, folder: str | Path) -> None:
         (folder / "run.json").write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
         raise SpecError(f"{folder.name!r} cannot be written: {error.strerror}", "folder") from None
+
+
+def data(run: Run) -> bytes:
+    """Return the numbers of a run as an npz file: answer, picked iterates, truth, data, history and specification.
+
+    Snapshots are left out; :func:`save` keeps those as well.
+    """
+    arrays: dict[str, Any] = {f"history/{name}": column for name, column in run.history.items()}
+    for name, x in [("x", run.x), ("x_true", run.x_true), ("y", run.y)]:
+        _pack(arrays, name, x)
+    for name, picked in [("stopped", run.stopped), ("best", run.best)]:
+        _pack_picked(arrays, name, picked)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays, spec=np.array(run.spec.to_json()))
+    return file.getvalue()
 
 
 def load(folder: str | Path) -> Run:

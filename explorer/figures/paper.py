@@ -48,11 +48,29 @@ def summary(run: Run) -> Any:
 
     figure = Figure(figsize=(10, 6.2))
     _draw_panels(figure.subplots(1, 4, gridspec_kw=_margins(bottom=0.58, top=0.95)), run)
-    curves = figure.add_gridspec(1, 1, left=0.07, right=0.985, bottom=0.16, top=0.5)
-    _draw_curves(figure.add_subplot(curves[0]), run)
+    place = figure.add_gridspec(1, 1, left=0.07, right=0.985, bottom=0.16, top=0.5)
+    _draw_curves(figure.add_subplot(place[0]), run)
     if notes := explain(run):
         said = textwrap.fill(f"{notes[0].title}. {notes[0].text}", 130)
         figure.text(0.07, 0.02, said, fontsize=10, va="bottom")
+    return figure
+
+
+def curves(run: Run) -> Any:
+    """Return residual and error over the steps of a run, with the rule's and the best iterate marked.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6))
+    _draw_curves(figure.subplots(1, 1, gridspec_kw=_margins(bottom=0.16, top=0.95, left=0.07)), run)
     return figure
 
 
@@ -68,6 +86,16 @@ def png(figure: Any, dpi: int = 90) -> bytes:
     figure.dpi = dpi
     file = io.BytesIO()
     FigureCanvasAgg(figure).print_png(file)
+    return file.getvalue()
+
+
+def svg(figure: Any) -> bytes:
+    """Return a matplotlib figure as SVG, with its letters as letters."""
+    import matplotlib as mpl
+
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
@@ -100,17 +128,17 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
 
 def _draw_curves(axes: Any, run: Run) -> None:
     styles = {"solid": "-", "dash": "--", "dot": ":"}
-    curves = measures(run.history, run.problem)
-    for curve, colour, dash in zip(curves, LIGHT.series, DASHES, strict=False):
+    drawn = measures(run.history, run.problem)
+    for curve, colour, dash in zip(drawn, LIGHT.series, DASHES, strict=False):
         few = "o" if len(curve.x) < 4 else None
         axes.plot(curve.x, curve.y, styles[dash], color=colour, marker=few, label=curve.name)
     noise = noise_level(run.problem)
-    if curves and noise is not None:
+    if drawn and noise is not None:
         axes.axhline(noise, color=LIGHT.faint, linestyle=":", linewidth=1, label="noise level ‖n‖ / ‖y‖")
     for name, step in marks(run).items():
         axes.axvline(step, color=LIGHT.best if name == "best" else LIGHT.rule, linestyle="-.", linewidth=1)
         axes.annotate(f" {name} {step}", (step, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9)
-    if any(np.any(curve.y > 0) for curve in curves):
+    if any(np.any(curve.y > 0) for curve in drawn):
         from matplotlib.ticker import LogLocator, NullLocator
 
         axes.set(xscale="log", yscale="log")

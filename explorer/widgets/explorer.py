@@ -17,6 +17,7 @@ from explorer.catalogue import SpecError
 from explorer.engine.build import build
 from explorer.engine.driver import Snapshot
 from explorer.engine.job import Job
+from explorer.engine.links import from_link
 from explorer.engine.presets import presets
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
@@ -48,7 +49,7 @@ class Explorer(ipywidgets.VBox):
     Parameters
     ----------
     spec : RunSpec, str or mapping, optional
-        What to begin with: a specification, its JSON text, or plain data.
+        What to begin with: a specification, its JSON text, a link to it, or plain data.
     **choices
         Fields of a specification, such as ``solver="cgls"``. Other parts are adapted to them where they are not given.
 
@@ -108,6 +109,7 @@ class Explorer(ipywidgets.VBox):
             button.disabled = True
         self._progress, self._message = text(progress_html(0, "ready")), text()
         self._screen = Screen(self._lock, self._spec, self._back_to)
+        self._screen.share.adopt = self._restore
 
     def _button(self, label: str, tooltip: str, work: Callable[[], Any]) -> Any:
         made = ipywidgets.Button(description=label, tooltip=tooltip)
@@ -199,6 +201,11 @@ class Explorer(ipywidgets.VBox):
             self.result = run
             self._show_result(run, False)
 
+    def _restore(self, link: str) -> None:
+        """Show what the page was opened with."""
+        with self._lock:
+            self._safely(lambda: self._begin_anew(from_link(link)))
+
     def close(self) -> None:
         """Cancel what runs and close the widget."""
         self._rest.cancel()
@@ -273,12 +280,16 @@ class Explorer(ipywidgets.VBox):
     def _begin_with(self, title: str) -> None:
         """Take a preset and run it."""
         if title in presets():
-            self._typed.clear()
-            self._wrong.clear()
-            self._adopt(presets()[title])
-            self._safely(self.run)
+            self._begin_anew(presets()[title])
         else:
             self._refresh()
+
+    def _begin_anew(self, spec: RunSpec) -> None:
+        """Take a specification from elsewhere and run it."""
+        self._typed.clear()
+        self._wrong.clear()
+        self._adopt(spec)
+        self._safely(self.run)
 
     def _fit(self, spec: RunSpec, field: str) -> None:
         """Adopt a choice with whatever else must change for it."""

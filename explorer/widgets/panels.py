@@ -17,6 +17,7 @@ import traitlets
 
 from explorer.catalogue import SHELVES, Component
 from explorer.engine.cite import cite
+from explorer.engine.links import from_link, is_link
 from explorer.engine.spec import RunSpec
 from explorer.figures.curves import Curve, curve_figure
 from explorer.figures.words import Note
@@ -269,7 +270,7 @@ def _about(component: Component) -> str:
 
 
 def as_spec(spec: Any) -> RunSpec:
-    """Return what a person may hand over, JSON text or a mapping or a specification, as a specification."""
+    """Return what a person may hand over, JSON text, a link, a mapping or a specification, as a specification."""
     if isinstance(spec, str):
-        return RunSpec.from_json(spec)
+        return from_link(spec) if is_link(spec) else RunSpec.from_json(spec)
     return spec if isinstance(spec, RunSpec) else RunSpec.from_json(json.dumps(dict(spec)))

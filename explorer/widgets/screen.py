@@ -27,6 +27,7 @@ from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
+from explorer.widgets.share import Share
 
 TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Compare", "Code", "About")
 #: tabs that need the singular values
@@ -79,7 +80,8 @@ class Screen:
         self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
         self.notes = text("", "ex-notes")
         self.code, self.about = Code(), ipywidgets.HTMLMath()
-        self._code_panel = ipywidgets.Box([self.code])
+        self.share = Share()
+        self._code_panel = ipywidgets.Box([self.share, self.code])
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
@@ -158,6 +160,7 @@ class Screen:
     def show_run(self, run: Run, cancelled: bool) -> None:
         """Show a finished run at the iterate that its rule or its stop picked."""
         self.run, self.shown, self.cancelled = run, run.spec, cancelled
+        self.share.offer(run)
         steps, picked = list(_iterates(run)), marks(run)
         self._step = picked.get("rule", picked.get("stop", max(steps, default=0)))
         self._show_iterate(run)
@@ -216,6 +219,7 @@ class Screen:
     def _write(self) -> None:
         if self._selected == "Code":
             self.code.pieces = code_pieces(self._spec)
+            self.share.point_to(self._spec)
         if self._selected == "About":
             self.about.value = about_html(self._spec)
 
