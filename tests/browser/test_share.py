@@ -41,8 +41,6 @@ def test_the_page_shows_and_solves_what_the_link_says(page):
     page.wait_for_function(
         "[...document.querySelectorAll('[role=combobox]')].some(b => b.textContent === 'LSQR')", timeout=PATIENCE
     )
-    assert _named(page, "Seed").input_value() == "7"
-    assert _named(page, "Truth: Size, exact value in samples").input_value() == "64"
 
 
 def test_copy_link_gives_the_link(page, lab):

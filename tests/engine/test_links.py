@@ -75,7 +75,7 @@ HOSTILE = {
     "not a number": (token(b'{"seed": NaN}'), "NaN"),
     "a path": (
         token(json.dumps({"problem": {"name": "own_file", "params": {"file": "/etc/passwd"}}}).encode()),
-        "file is '/etc/p",
+        "must be the SHA-256 hash",
     ),
 }
 
