@@ -1,11 +1,15 @@
 // A picture: one byte a pixel and a table of colours; or curves: numbers from 0 (bottom) to 1 (top).
-// Python sends what to show; nothing is computed here but the drawing.
+// Python sends what to show; nothing is computed here but the drawing. Pictures of one Explorer on the same grid share
+// the cursor and the part that is looked at.
 
 const dark = () => document.body.dataset.jpThemeLight === "false";
 
-function paintImage(canvas, model) {
+const bytesOf = (model, name) =>
+  new Uint8Array(model.get(name).buffer, model.get(name).byteOffset, model.get(name).byteLength);
+
+function paintImage(canvas, model, part) {
   const [rows, columns] = model.get("shape");
-  const bytes = (name) => new Uint8Array(model.get(name).buffer, model.get(name).byteOffset, model.get(name).byteLength);
+  const bytes = (name) => bytesOf(model, name);
   const pixels = bytes("pixels");
   if (!rows || pixels.length !== rows * columns) return;
   const night = model.get("table_dark");
@@ -18,11 +22,11 @@ function paintImage(canvas, model) {
     image.data[j + 2] = table[c + 2];
     image.data[j + 3] = 255;
   }
-  canvas.width = columns;
-  canvas.height = rows;
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.width = part.columns;
+  canvas.height = part.rows;
+  canvas.getContext("2d").putImageData(image, -part.left, -part.top);
   // Each pixel a crisp square where they are enlarged, averaged where they are crowded.
-  const enlarged = canvas.clientWidth * devicePixelRatio >= columns;
+  const enlarged = canvas.clientWidth * devicePixelRatio >= part.columns;
   canvas.style.imageRendering = enlarged ? "pixelated" : "auto";
 }
 
@@ -68,6 +72,138 @@ function paintCurves(canvas, model) {
   }
 }
 
+const number = (v) => Number(v.toPrecision(3)).toString().replace("-", "−");
+
+// What is looked at: a part of the grid, and the pixel under the cursor. `show` is called when either changes, by this
+// picture or by another one on the same grid.
+function looker(el, canvas, frame, model, show) {
+  const cross = document.createElement("div");
+  const box = document.createElement("div");
+  cross.className = "ex-cross";
+  box.className = "ex-box";
+  cross.hidden = box.hidden = true;
+  frame.append(cross, box);
+  let part = null;
+  let at = null;
+  const shape = () => model.get("shape");
+  const whole = () => ({ top: 0, left: 0, rows: shape()[0], columns: shape()[1] });
+  const shown = () => {
+    const [rows, columns] = shape();
+    if (part && (part.top + part.rows > rows || part.left + part.columns > columns)) part = null;
+    return part || whole();
+  };
+  // Where the picture lies in the frame, which it need not fill.
+  const place = () => {
+    const { rows, columns } = shown();
+    const scale = Math.min(frame.clientWidth / columns, frame.clientHeight / rows);
+    const left = (frame.clientWidth - scale * columns) / 2;
+    return { scale, left, top: (frame.clientHeight - scale * rows) / 2 };
+  };
+  const pixel = (event) => {
+    const { scale, left, top } = place();
+    const corner = frame.getBoundingClientRect();
+    const seen = shown();
+    const row = Math.floor((event.clientY - corner.top - top) / scale);
+    const column = Math.floor((event.clientX - corner.left - left) / scale);
+    if (row < 0 || column < 0 || row >= seen.rows || column >= seen.columns) return null;
+    return { row: seen.top + row, column: seen.left + column };
+  };
+  const value = () => {
+    const [rows, columns] = shape();
+    if (!at || model.get("kind") !== "image" || at.row >= rows || at.column >= columns) return "";
+    const byte = bytesOf(model, "pixels")[at.row * columns + at.column];
+    const [low, high] = [model.get("low"), model.get("high")];
+    const bound = byte === 0 ? "≤ " : byte === 255 ? "≥ " : "≈ ";
+    return `(${at.row}, ${at.column}) ${bound}${number(low + (byte / 255) * (high - low))}`;
+  };
+  const point = () => {
+    const seen = shown();
+    const inside = at && at.row >= seen.top && at.row < seen.top + seen.rows && at.column >= seen.left
+      && at.column < seen.left + seen.columns && model.get("kind") === "image";
+    cross.hidden = !inside;
+    if (!inside) return;
+    const { scale, left, top } = place();
+    const side = Math.max(scale, 5);
+    cross.style.width = cross.style.height = `${side}px`;
+    cross.style.left = `${left + (at.column - seen.left + 0.5) * scale - side / 2}px`;
+    cross.style.top = `${top + (at.row - seen.top + 0.5) * scale - side / 2}px`;
+  };
+  const tell = (next) => {
+    const root = el.closest(".explorer") || el;
+    document.dispatchEvent(new CustomEvent("ex-look", { detail: { root, shape: String(shape()), ...next } }));
+  };
+  const heard = ({ detail }) => {
+    if (detail.root !== (el.closest(".explorer") || el) || detail.shape !== String(shape())) return;
+    if ("part" in detail) part = detail.part;
+    if ("at" in detail) at = detail.at;
+    show();
+  };
+  document.addEventListener("ex-look", heard);
+  const zoom = (factor, middle) => {
+    const [rows, columns] = shape();
+    const seen = shown();
+    const size = (n, all) => Math.max(Math.min(8, all), Math.min(all, Math.round(n * factor)));
+    const next = { rows: size(seen.rows, rows), columns: size(seen.columns, columns) };
+    const start = (m, n, all) => Math.max(0, Math.min(all - n, Math.round(m - n / 2)));
+    next.top = start(middle.row, next.rows, rows);
+    next.left = start(middle.column, next.columns, columns);
+    tell({ part: next.rows === rows && next.columns === columns ? null : next });
+  };
+  let from = null;
+  let dragged = false;
+  canvas.addEventListener("pointerdown", (event) => {
+    from = model.get("kind") === "image" ? pixel(event) : null;
+    dragged = false;
+    if (from) canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (model.get("kind") !== "image") return;
+    const here = pixel(event);
+    tell({ at: here });
+    if (!from || !here) return;
+    dragged ||= Math.abs(here.row - from.row) > 1 || Math.abs(here.column - from.column) > 1;
+    box.hidden = !dragged;
+    const { scale, left, top } = place();
+    const seen = shown();
+    box.style.left = `${left + (Math.min(from.column, here.column) - seen.left) * scale}px`;
+    box.style.top = `${top + (Math.min(from.row, here.row) - seen.top) * scale}px`;
+    box.style.width = `${(Math.abs(here.column - from.column) + 1) * scale}px`;
+    box.style.height = `${(Math.abs(here.row - from.row) + 1) * scale}px`;
+  });
+  const choose = (pixel) => model.send({ at: [(pixel.row + 0.5) / shape()[0], (pixel.column + 0.5) / shape()[1]] });
+  canvas.addEventListener("pointerup", (event) => {
+    const here = from && (pixel(event) || at);
+    if (here && dragged) {
+      const middle = { row: (from.row + here.row + 1) / 2, column: (from.column + here.column + 1) / 2 };
+      const side = Math.max(Math.abs(here.row - from.row), Math.abs(here.column - from.column)) + 1;
+      zoom(side / Math.max(shown().rows, shown().columns), middle);
+    } else if (here) choose(here);
+    from = null;
+    box.hidden = true;
+  });
+  canvas.addEventListener("pointerleave", () => from || tell({ at: null }));
+  canvas.addEventListener("dblclick", () => tell({ part: null }));
+  canvas.addEventListener("keydown", (event) => {
+    if (model.get("kind") !== "image") return;
+    const seen = shown();
+    const here = at || { row: seen.top + (seen.rows >> 1), column: seen.left + (seen.columns >> 1) };
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    if (event.key in moves) {
+      const [rows, columns] = shape();
+      const keep = (v, all) => Math.max(0, Math.min(all - 1, v));
+      const [down, right] = moves[event.key];
+      tell({ at: { row: keep(here.row + down, rows), column: keep(here.column + right, columns) } });
+    } else if (event.key === "Enter") choose(here);
+    else if (event.key === "+" || event.key === "=") zoom(0.5, here);
+    else if (event.key === "-") zoom(2, here);
+    else if (event.key === "Escape") tell({ part: null, at: null });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  return { shown, value, point, stop: () => document.removeEventListener("ex-look", heard) };
+}
+
 function render({ model, el }) {
   el.classList.add("ex-picture");
   const frame = document.createElement("div");
@@ -79,10 +215,20 @@ function render({ model, el }) {
   caption.className = "ex-caption";
   range.className = "ex-range";
   canvas.setAttribute("role", "img");
+  canvas.title = "Drag to look at a part, double click for the whole; click for the values along a row.\n"
+    + "Keys: arrows move the cursor, + and − zoom, Esc shows the whole, Enter draws the row.";
   caption.append(title, note, range);
   frame.append(canvas, empty);
   el.append(frame, caption);
 
+  let waiting = 0;
+  const soon = () => {
+    waiting ||= requestAnimationFrame(() => {
+      waiting = 0;
+      draw();
+    });
+  };
+  const look = looker(el, canvas, frame, model, soon);
   const draw = () => {
     const kind = model.get("kind");
     canvas.hidden = kind === "empty";
@@ -90,17 +236,12 @@ function render({ model, el }) {
     canvas.setAttribute("aria-label", model.get("description"));
     title.textContent = model.get("title");
     note.textContent = kind === "empty" ? "" : model.get("note");
-    range.textContent = model.get("range_text");
+    range.textContent = look.value() || model.get("range_text");
+    canvas.tabIndex = kind === "image" ? 0 : -1;
     el.classList.toggle("ex-stale", model.get("stale"));
-    if (kind === "image") paintImage(canvas, model);
+    if (kind === "image") paintImage(canvas, model, look.shown());
     if (kind === "curves") paintCurves(canvas, model);
-  };
-  let waiting = 0;
-  const soon = () => {
-    waiting ||= requestAnimationFrame(() => {
-      waiting = 0;
-      draw();
-    });
+    look.point();
   };
   model.on("change", soon);
   const resized = new ResizeObserver(soon);
@@ -110,6 +251,7 @@ function render({ model, el }) {
   draw();
   return () => {
     model.off("change", soon);
+    look.stop();
     resized.disconnect();
     themed.disconnect();
   };

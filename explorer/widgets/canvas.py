@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 class Picture(anywidget.AnyWidget):
     """Shows one :class:`explorer.figures.panels.Panel`: an image by one byte a pixel, or a signal as a curve.
 
+    A click is told as a message ``{"at": [height, width]}``, fractions of the picture.
+
     Attributes
     ----------
     kind : str
@@ -29,6 +31,8 @@ class Picture(anywidget.AnyWidget):
         Indices of colours, and 256 × 3 colours for a light and a dark page (the same if empty).
     curves : bytes
         Little-endian float32 from 0 (bottom) to 1 (top), one curve after the other; the first is the most important.
+    low, high : float
+        Values of the first and of the last colour.
     zero : float
         Height of the line y = 0; drawn if it is from 0 to 1.
     title, note, range_text, description : str
@@ -46,6 +50,8 @@ class Picture(anywidget.AnyWidget):
     table = traitlets.Bytes(GRAY.tobytes()).tag(sync=True)
     table_dark = traitlets.Bytes(b"").tag(sync=True)
     curves = traitlets.Bytes(b"").tag(sync=True)
+    low = traitlets.Float(0.0).tag(sync=True)
+    high = traitlets.Float(1.0).tag(sync=True)
     zero = traitlets.Float(-1.0).tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
@@ -60,6 +66,8 @@ class Picture(anywidget.AnyWidget):
             "note": panel.note,
             "range_text": panel.range_text,
             "description": panel.description,
+            "low": float(panel.low),
+            "high": float(panel.high),
         }
         if panel.array is None:
             values |= {"kind": "empty", "shape": (0, 0), "pixels": b"", "curves": b""}

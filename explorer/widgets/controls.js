@@ -151,6 +151,8 @@ function componentRow(row, send, tell, model) {
   const list = make("ul", { role: "listbox", id });
   list.hidden = true;
   let active = -1;
+  let typed = "";
+  let last = 0;
   const items = () => [...list.querySelectorAll("[role=option]")];
   const activate = (index) => {
     const all = items();
@@ -206,10 +208,18 @@ function componentRow(row, send, tell, model) {
     else if (event.key === "Enter" || event.key === " ") choose(items()[active]);
     else if (event.key === "Escape") open(false);
     else if (event.key.length === 1 && !event.ctrlKey && !event.metaKey) {
-      const start = items().findIndex(
-        (item, i) => i > active && item.textContent.toLowerCase().startsWith(event.key.toLowerCase()),
-      );
-      if (start >= 0) activate(start);
+      // Letters typed in quick succession are looked for in the names, at their beginning first.
+      typed = event.timeStamp - last < 1000 ? typed + event.key.toLowerCase() : event.key.toLowerCase();
+      last = event.timeStamp;
+      const names = items().map((item) => (item.dataset.fit ? "" : item.firstChild.textContent.toLowerCase()));
+      const from = typed.length > 1 ? active : active + 1;
+      const find = (fits) => {
+        const found = names.findIndex((name, i) => i >= from && name && fits(name));
+        return found >= 0 ? found : names.findIndex((name) => name && fits(name));
+      };
+      const begins = find((name) => name.startsWith(typed));
+      const found = begins >= 0 ? begins : find((name) => name.includes(typed));
+      if (found >= 0) activate(found);
     } else return;
     event.preventDefault();
   });

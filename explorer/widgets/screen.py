@@ -18,6 +18,8 @@ from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level, thinned
+from explorer.figures.fit import misfit, misfit_figure
+from explorer.figures.lines import profile
 from explorer.figures.panels import Panel, after
 from explorer.figures.parameter import rules
 from explorer.figures.spectra import filters, spectrum
@@ -29,7 +31,7 @@ from explorer.widgets.compare import Compare
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
 
-TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Compare", "Code", "About")
+TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Misfit", "Profile", "Compare", "Code", "About")
 #: tabs that need the singular values
 _SPECTRAL = ("Spectrum", "Filter")
 #: singular values at which filter factors are drawn
@@ -73,6 +75,10 @@ class Screen:
         self._rules: Any = None  # every rule's choice, and the specification to which it belongs
         self._analysing = Latest("explorer-analyse")
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
+        self._panels: dict[str, Panel] = {}  # what the pictures show
+        self._height = 0.5  # where the row of the profile is
+        for picture in self.pictures.values():
+            picture.on_msg(self._point)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
         self.tabs = Tabs(titles=list(TABS))
@@ -197,7 +203,23 @@ class Screen:
 
     def _show_pictures(self, *shown: Panel) -> None:
         for panel in shown:
-            self.pictures[panel.title.partition(",")[0]].show(panel)
+            name = panel.title.partition(",")[0]
+            self._panels[name] = panel
+            self.pictures[name].show(panel)
+        if self._selected == "Profile":
+            self._draw_chart()
+
+    def _point(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
+        """Draw the values along the row of a picture that was clicked."""
+        with self._lock:
+            try:
+                self._height = min(max(float(content["at"][0]), 0.0), 1.0)
+            except (KeyError, IndexError, TypeError, ValueError):
+                return
+            if self._selected == "Profile":
+                self._draw_chart()
+            else:
+                self.tabs.selected = TABS.index("Profile")
 
     # --- the tabs ---
 
@@ -228,6 +250,13 @@ class Screen:
             self._analyse()
         elif self._selected == "Parameter":
             self._compare_rules()
+        elif self._selected == "Profile":
+            if self._chart is not None:
+                self._chart.show(profile(self._panels, self._height, self._dark))
+            said = "Click a picture to see another row. Signals are drawn whole."
+            self.notes.value = notes_html([Note("plain", "Values along a row", said)])
+        elif self._selected == "Misfit":
+            self._show_misfit()
         elif self._selected == "Compare":
             if self._chart is not None:
                 self._chart.show(self.compare.figure(self._dark))
@@ -324,6 +353,20 @@ class Screen:
         if self._chart is not None:
             self._chart.show(filters(report, self._dark, lost))
         self.notes.value = notes_html(filtered(report, lost))
+
+    def _show_misfit(self) -> None:
+        """Show how well the iterate on the screen explains the data."""
+        run = self.run
+        if run is None or self.shown != run.spec:
+            return
+        try:
+            found = misfit(run.problem, _iterates(run).get(self._step, run.x))
+        except SpecError as error:
+            self.notes.value = notes_html([Note("plain", "No misfit here", sentence(error.message))])
+            return
+        if self._chart is not None:
+            self._chart.show(misfit_figure(found, self._dark))
+        self.notes.value = notes_html([Note("plain", "Data against prediction", found.sentence)])
 
     def _make_chart(self) -> None:
         chart = Chart(self._width, instead_of=self._chart)

@@ -324,6 +324,38 @@ def test_the_iterates_play(page):
     page.get_by_label("Play", exact=True).click()
 
 
+def test_pictures_share_the_cursor_and_the_part_that_is_looked_at(page):
+    pictures = page.locator(".explorer .ex-picture canvas")
+    full = pictures.nth(0).evaluate("node => node.width")
+    box = pictures.nth(0).bounding_box()
+    at = lambda fx, fy: (box["x"] + fx * box["width"], box["y"] + fy * box["height"])  # noqa: E731
+    page.mouse.move(*at(0.5, 0.5))
+    _until(
+        page,
+        "[...document.querySelectorAll('.ex-range')].every(n => /^\\(\\d+, \\d+\\) [≈≤≥]/.test(n.innerText))",
+    )
+    page.mouse.move(*at(0.3, 0.3))
+    page.mouse.down()
+    page.mouse.move(*at(0.5, 0.5), steps=4)
+    page.mouse.up()
+    _until(page, f"[...document.querySelectorAll('.explorer .ex-picture canvas')].every(n => n.width < {full} / 2)")
+    _shot(page, "zoomed")
+    pictures.nth(2).focus()
+    page.keyboard.press("Escape")
+    _until(page, f"[...document.querySelectorAll('.explorer .ex-picture canvas')].every(n => n.width === {full})")
+    pictures.nth(2).focus()
+    for key in ("ArrowDown", "ArrowRight", "+", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("[role=tab][aria-selected=true] >> text=Profile")
+    page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=reconstruction")
+    _shot(page, "profile")
+    page.keyboard.press("Escape")
+    page.locator("[role=tab]", has_text="Misfit").click()
+    page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=noise alone")
+    _shot(page, "misfit")
+    page.locator("[role=tab]", has_text="Convergence").click()
+
+
 def test_an_earlier_iterate_can_be_looked_at(page):
     iterate = _named(page, "Iterate shown")
     iterate.focus()

@@ -216,6 +216,32 @@ def test_any_iterate_that_was_kept_can_be_looked_at_without_solving(make):
     assert dict(run.costs) == spent
 
 
+def test_a_click_on_a_picture_draws_the_values_along_its_row(make):
+    w = make(problem={"name": "shepp_logan", "params": {"size": 32}})
+    w.run().result(60)
+    screen = w._screen
+    for wrong in ({}, {"at": []}, {"at": ["x", 0]}, {"at": None}):
+        screen._point(None, wrong, None)
+    assert screen._selected == "Convergence"
+    screen._point(None, {"at": [0.25, 0.5]}, None)
+    assert screen._selected == "Profile"
+    assert "along a row" in screen.notes.value
+    assert screen._height == 0.25
+    assert screen.pictures["Truth"].low < screen.pictures["Truth"].high
+
+
+def test_the_misfit_tab_says_how_well_the_data_are_explained(make):
+    w = make(noise={"name": "gaussian", "params": {"level": 0.05}})
+    w.run().result(60)
+    w._screen.tabs.selected = TABS.index("Misfit")
+    assert "χ² / m" in w._screen.notes.value
+    w.change(noise="none")
+    w.run().result(60)
+    w._screen.tabs.selected = TABS.index("Code")
+    w._screen.tabs.selected = TABS.index("Misfit")
+    assert "no noise to measure" in w._screen.notes.value
+
+
 def test_reset_returns_to_the_beginning(make):
     w = make()
     w.change(solver="lsqr", seed=5)
