@@ -58,7 +58,7 @@ def lasso(seed):
     A = support.operator(support.decay(40, 30.0), 50, 40, seed)
     y = A.factors[0].T[12:17] + 0.01 * support.normal((5, 50), seed)
     l1 = prior("l1", A.domain, weight=1e-3)
-    return A, y, l1, last(ex.solvers.fista(A, y, l1, restart=True), 700)
+    return A, y, l1, last(ex.solvers.fista(A, y, l1, restart=True), 500)
 
 
 def objectives(name, problem, count, **knobs):
@@ -197,21 +197,22 @@ def test_the_smoothed_tikhonov_prior_has_a_closed_form(accelerated):
     assert support.norm(last(made, 1000).x - expected) <= 1e-5 * support.norm(expected)
 
 
-@pytest.mark.parametrize("seed", support.SEEDS)
-def test_the_smoothed_l1_prior_is_hubers(seed):
-    A, weight, smoothing = support.operator(support.decay(12, 3.0), 16, 12, seed), 0.3, 0.7
-    y, matrix = support.normal((16,), seed), A.matrix.numpy()
+def test_the_smoothed_l1_prior_is_hubers():
+    A, weight, smoothing = support.operator(support.decay(12, 3.0), 16, 12), 0.3, 0.7
+    y, matrix = support.normal((5, 16), 1), A.matrix.numpy()
 
-    def objective(x):
-        residual, modulus = matrix @ x - y.numpy(), abs(x)
+    def objective(x, data):
+        residual, modulus = matrix @ x - data, abs(x)
         small = modulus <= smoothing * weight
         huber = np.where(small, x**2 / (2 * smoothing), weight * (modulus - smoothing * weight / 2))
         slope = np.where(small, x / smoothing, weight * np.sign(x))
         return residual @ residual / 2 + huber.sum(), matrix.T @ residual + slope
 
-    expected = scipy.optimize.minimize(objective, np.zeros(12), jac=True, method="BFGS", options={"gtol": 1e-10}).x
     made = ex.solvers.accelerated_primal_dual(A, y, prior("l1", A.domain, weight=weight), smoothing=smoothing)
-    np.testing.assert_allclose(last(made, 2000).x.numpy(), expected, rtol=0, atol=1e-5 * abs(expected).max())
+    for x, data in zip(last(made, 2000).x.numpy(), y.numpy(), strict=True):
+        options = {"gtol": 1e-10}
+        best = scipy.optimize.minimize(objective, 0 * x, (data,), jac=True, method="BFGS", options=options).x
+        np.testing.assert_allclose(x, best, rtol=0, atol=1e-5 * abs(best).max())
 
 
 @pytest.mark.parametrize("seed", support.SEEDS)
