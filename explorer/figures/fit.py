@@ -14,6 +14,7 @@ from explorer.catalogue import SpecError
 from explorer.engine.problem import Problem
 from explorer.figures.colours import palette
 from explorer.figures.curves import layout
+from explorer.figures.panels import round_up
 from explorer.linalg import Blocks
 
 #: more data than these are drawn as a histogram
@@ -91,7 +92,9 @@ def misfit_figure(found: Misfit, dark: bool = False) -> Any:
 
     colours = palette(dark)
     if len(found.values) <= SINGLE:
-        figure = go.Figure(layout=plain(layout("datum", "(y − Ax) / σ", dark), "datum", "(y − Ax) / σ"))
+        figure = go.Figure(
+            layout=plain(layout("", "", dark), "datum", "(y − Ax) / σ", (len(found.values), np.ptp(found.values)))
+        )
         figure.add_scatter(
             x=np.arange(1, len(found.values) + 1), y=found.values, name="misfit in units of the noise",
             mode="markers", marker={"color": colours.series[0], "size": 6},
@@ -99,10 +102,10 @@ def misfit_figure(found: Misfit, dark: bool = False) -> Any:
         for at in (-1, 1):
             figure.add_hline(y=at, line={"color": colours.rule, "dash": "dot", "width": 1.5})
         return figure
-    figure = go.Figure(layout=plain(layout("", "", dark), "(y − Ax) / σ", "density"))
     end = float(max(4.0, min(np.abs(found.values).max(), 12.0)))
     edges = np.linspace(-end, end, 61)
     heights, _ = np.histogram(found.values.clip(-end, end), edges, density=True)
+    figure = go.Figure(layout=plain(layout("", "", dark), "(y − Ax) / σ", "density", (2 * end, heights.max())))
     middles = (edges[1:] + edges[:-1]) / 2
     figure.add_scatter(
         x=middles, y=heights, name="misfit in units of the noise", mode="lines",
@@ -116,8 +119,9 @@ def misfit_figure(found: Misfit, dark: bool = False) -> Any:
     return figure
 
 
-def plain(made: dict[str, Any], x: str, y: str) -> dict[str, Any]:
-    """Return a layout with linear axes of these titles."""
-    for axis, title in (("xaxis", x), ("yaxis", y)):
-        made[axis] |= {"type": "linear", "title": {"text": title, "font": {"size": 13}}, "dtick": None}
+def plain(made: dict[str, Any], x: str, y: str, spans: tuple[float, float]) -> dict[str, Any]:
+    """Return a layout with linear axes of these titles, over about these spans."""
+    for axis, title, whole in zip(("xaxis", "yaxis"), (x, y), spans, strict=True):
+        tick = round_up(whole / 8) if whole > 0 else 1.0
+        made[axis] |= {"type": "linear", "title": {"text": title, "font": {"size": 13}}, "dtick": tick}
     return made

@@ -10,7 +10,7 @@ import numpy as np
 from explorer.figures.colours import DASHES, palette
 from explorer.figures.curves import layout
 from explorer.figures.fit import plain
-from explorer.figures.panels import Panel
+from explorer.figures.panels import Panel, span
 
 
 def profile(panels: Mapping[str, Panel], height: float = 0.5, dark: bool = False) -> Any:
@@ -36,12 +36,11 @@ def profile(panels: Mapping[str, Panel], height: float = 0.5, dark: bool = False
     shape = next((array.shape for array in arrays.values()), (0,))
     row = min(int(height * shape[0]), shape[0] - 1) if len(shape) == 2 else None
     where = "sample" if row is None else f"column, in row {row}"
-    figure = go.Figure(layout=plain(layout("", "", dark), where, "value"))
+    lines = {n: np.asarray(a if row is None else a[row], float) for n, a in arrays.items() if a.shape == shape}
+    low, high = span(np.concatenate([*lines.values(), [0.0]]))
+    figure = go.Figure(layout=plain(layout("", "", dark), where, "value", (shape[-1], high - low)))
     colours = palette(dark)
-    for index, (name, array) in enumerate(arrays.items()):
-        if array.shape != shape:
-            continue
-        values = np.asarray(array if row is None else array[row], float)
+    for index, (name, values) in enumerate(lines.items()):
         line = {"color": colours.series[index], "dash": DASHES[index], "width": 2}
         figure.add_scatter(x=np.arange(len(values)), y=values, name=name.lower(), mode="lines", line=line)
     return figure

@@ -104,11 +104,18 @@ class Chart:
             traces = _traces(figure, there)
             if len(traces) > there:
                 self.widget.add_traces(traces[there:])
+            self._turn_axes(figure)
             with self.widget.batch_update():
                 for trace, new in zip(self.widget.data, traces[:there], strict=False):
                     new.pop("type")
                     trace.update(new)
                 self._lay_out(figure)
+
+    def _turn_axes(self, figure: go.Figure) -> None:
+        """Change linear axes to logarithmic ones or back beforehand: with the change the page converts annotations."""
+        types = {f"{axis}_type": figure.layout[axis].type for axis in ("xaxis", "yaxis")}
+        if any(self.widget.layout[name[:5]].type not in (None, kind) for name, kind in types.items()):
+            self.widget.update_layout(shapes=[], annotations=[], **types)
 
     def _lay_out(self, figure: go.Figure) -> None:
         laid = _layout(figure) | {"width": self._width}

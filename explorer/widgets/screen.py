@@ -91,7 +91,7 @@ class Screen:
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
-        for panel in (self._code_panel, self.about):
+        for panel in (self._compare_panel, self._code_panel, self.about):
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),

@@ -38,6 +38,17 @@ NAMES = """() => [...document.querySelectorAll('.explorer :is(button, input, sel
     .filter(node => node.checkVisibility())
     .map(node => node.getAttribute('aria-label') || node.textContent.trim())"""
 
+#: how far, in pixels, the labels of marked steps are from the nearest of the vertical lines
+LABELS = """() => {
+    const plot = document.querySelector('.explorer .js-plotly-plot');
+    const lines = [...plot.querySelectorAll('.shapelayer path')].map((n) => n.getBoundingClientRect());
+    return [...plot.querySelectorAll('.annotation-text')].map((n) => {
+        const box = n.getBoundingClientRect();
+        const edges = lines.flatMap((line) => [box.left - line.left, box.right - line.left]);
+        return { text: n.textContent, apart: edges.sort((a, b) => Math.abs(a) - Math.abs(b))[0] };
+    });
+}"""
+
 
 @pytest.fixture(scope="module")
 def page(lab, browser):
@@ -354,6 +365,10 @@ def test_pictures_share_the_cursor_and_the_part_that_is_looked_at(page):
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=noise alone")
     _shot(page, "misfit")
     page.locator("[role=tab]", has_text="Convergence").click()
+    page.wait_for_selector(".explorer .js-plotly-plot .annotation-text >> text=best")
+    page.wait_for_timeout(500)  # marks and their labels keep together, also after linear axes
+    for label in page.evaluate(LABELS):
+        assert abs(label["apart"]) < 60, label
 
 
 def test_an_earlier_iterate_can_be_looked_at(page):
