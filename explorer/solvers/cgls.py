@@ -69,8 +69,8 @@ def cgls(
         slope = torch.where(frozen, 0, X.inner(p, s).real)
         k += 1
         dof = float(k) if influence is None else influence.follow(alpha, beta)
-        lengths, arrays = {"alpha": alpha, "beta": beta}, {"v": s} if bases else None
-        yield Step(x, arrays=arrays, residual=residual2.sqrt(), gradient=gradient2.sqrt(), dof=dof, **lengths)
+        scalars: dict[str, Any] = {"residual": residual2.sqrt(), "gradient": gradient2.sqrt(), "dof": dof}
+        yield Step(x, arrays={"v": s} if bases else None, alpha=alpha, beta=beta, **scalars)
 
 
 @solver(

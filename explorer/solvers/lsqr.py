@@ -85,7 +85,12 @@ def lsqr(
         dof: float | Tensor = float(k)
         if influence is not None:  # the step lengths of conjugate gradients, in terms of these rotations
             dof = influence.follow(safe_divide(length.abs(), before), safe_divide(gradient, before) ** 2)
-        scalars = {"residual": residual2.clamp(min=0).sqrt(), "gradient": gradient, "alpha": diagonal, "beta": beta}
+        scalars: dict[str, Any] = {
+            "residual": residual2.clamp(min=0).sqrt(),
+            "gradient": gradient,
+            "alpha": diagonal,
+            "beta": beta,
+        }
         yield Step(x, arrays={"v": v} if bases else None, dof=dof, **scalars)
 
 
