@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Capability, Linear, solver
+from explorer.linalg import count
 from explorer.operators.base import Identity, LinearOperator
 from explorer.operators.capabilities import REAL, SQUARE_IMAGE
 from explorer.solvers.steps import Step
@@ -29,6 +30,7 @@ OBSERVED = Capability(
     solves="metric_nearness",
     equation=r"\min_X \|X - D\|_F^2\quad \text{s.t.}\quad x_{ij} \le \textstyle\sum_{e \in \text{path } i \to j} x_e",
     reports=("residual", "violation", "constraints"),
+    per_step={"oracle": 1, "sweep": 10},
 )
 def project_and_forget(
     A: Annotated[LinearOperator, OBSERVED],
@@ -87,6 +89,7 @@ class _Nearest:
 
     def ask(self) -> float:
         """Remember a constraint for every edge that is longer than its shortest path, or negative."""
+        count("oracle")
         lengths = self.matrix()
         distance, following = _shortest_paths(np.maximum(lengths, 0))
         excess = np.maximum(lengths - distance, -lengths)[self.upper]
@@ -101,6 +104,7 @@ class _Nearest:
 
     def sweep(self) -> None:
         """Project onto one constraint after the other, with the correction that its multiplier allows."""
+        count("sweep")
         x = self.x
         for key, z in self.constraints.items():
             edge, path = key[0], key[1:]
