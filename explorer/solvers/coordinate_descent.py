@@ -89,19 +89,24 @@ def block_coordinate_descent(
     weight: Annotated[
         float | Tensor, Log(0, 1e6, help="weight λ of the l1 norm of the unknown", degree=1, batched=True)
     ] = 0.0,
+    finish: Annotated[bool, Help("after each step, solve with the present support and signs where they hold")] = False,
 ) -> Iterator[Step]:
     """Change one block of unknowns at a time; a step is as many changes as there are blocks. In place.
 
     The gradient is kept up to date with the columns of AᴴA, which is made at the start, and computed afresh with every
     step; each sample chooses blocks of its own. Rules, with ``L_b`` the curvature of a block: "gs" the largest
     gradient, "gsl" the largest decrease that L_b guarantees, "gsd" and "gsq" that of a diagonal bound and of the block
-    itself. With an l1 term, gradients are the proximal ones and the last two are refused, as is the exact update.
+    itself. With an l1 term, gradients are the proximal ones and the last two are refused, as is the exact update. Its
+    zeros are found after finitely many steps; with `finish`, at the cost of a dense solve a step, so is the minimum.
 
     Raises
     ------
     SpecError
-        If a random order has no random stream, or the choice and the update do not go with an l1 term.
+        If a random order has no random stream, the choice and the update do not go with an l1 term, or signs are asked
+        of a complex unknown.
     """
+    if finish and A.domain.is_complex:
+        raise SpecError("a complex unknown has no signs: set finish to False", "solver.params.finish")
     penalty = weight if isinstance(weight, Tensor) or weight > 0 else None
     if penalty is not None and (update == "exact" or choice in ("gsd", "gsq")):
         raise SpecError(
@@ -116,7 +121,7 @@ def block_coordinate_descent(
     x = Q.cut(X.zeros(batch) if x0 is None else clone(x0), batch).clone()
     step = safe_divide(torch.ones_like(Q.lipschitz), Q.lipschitz)
     inverse = Q.inverses() if "gsq" in choice or update == "exact" else None
-    r = A(Q.join(x, X.shape)) - y
+    r, back = A(Q.join(x, X.shape)) - y, Q.cut(A.adjoint(y), batch)
     while True:
         g = Q.cut(A.adjoint(r), batch).clone()
         count("A")
@@ -133,9 +138,22 @@ def block_coordinate_descent(
                 change = _proximal(here, slope, _at(step, index)[..., None], penalty) - here
             x.scatter_add_(-2, pick.expand_as(change), change)
             g += (change @ _at(Q.H, index)).reshape(g.shape)
+        if finish:
+            x.copy_(_finished(Q, x, back, weight))
         made = Q.join(x, X.shape)
         r = A(made) - y
         yield Step(made, residual=Y.norm(r), gradient=X.norm(Q.join(g, X.shape)))
+
+
+def _finished(Q: Blocked, x: Tensor, back: Tensor, weight: float | Tensor) -> Tensor:
+    """Return the minimiser among what has the support and the signs of `x`, where it has them itself; else `x`."""
+    flat, signs = x.flatten(-2), x.flatten(-2).sign()
+    on = signs.abs()
+    own = Q.H.reshape(Q.n, Q.n) * on[..., None] * on[..., None, :] + torch.diag_embed(1 - on)
+    slope = torch.as_tensor(weight, dtype=x.dtype, device=x.device)[..., None] * signs
+    z = torch.linalg.solve_ex(own, (on * (back.flatten(-2) - slope))[..., None])[0][..., 0]
+    holds = ((z.sign() == signs) & z.isfinite()).all(-1, keepdim=True)
+    return torch.where(holds, z, flat).reshape(x.shape)
 
 
 def _orders(Q: Blocked, batch: tuple[int, ...], choice: Choice, stream: Rng | None) -> Iterator[Tensor | None]:

@@ -7,11 +7,20 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.catalogue import SpecError
+from explorer.catalogue import SpecError, solvers
 from explorer.linalg import Rng, Space
 from explorer.operators.base import DenseMatrix
 from tests import support
+from tests.solvers import test_conformance as promises
 from tests.solvers.test_conformance import lasso
+
+
+def scaled32(subject):
+    promises.test_scaling_the_data_scales_every_iterate_bit_for_bit(subject, torch.float32)
+
+
+def scaled64(subject):
+    promises.test_scaling_the_data_scales_every_iterate_bit_for_bit(subject, torch.float64)
 
 
 def operator(matrix):
@@ -78,6 +87,23 @@ def test_the_entries_that_are_zero_are_found_after_finitely_many_steps():
         assert (made[15][0] - made[-1][0]).norm() > 1e-3  # while the values still move
 
 
+@pytest.mark.parametrize("seed", support.SEEDS)
+def test_with_a_finish_the_lasso_is_solved_to_rounding_in_finitely_many_steps(seed):
+    """In as many as the support takes; without a finish the values are still under way by then."""
+    A, y = support.operator(support.decay(12, 5.0), 16, 12, seed), support.normal((5, 16), seed)
+    expected = lasso(A.to_dense(), y, 0.3)
+    exact, plain = (descend(A, y, 15, weight=0.3, block=4, finish=finish)[-1][0] for finish in (True, False))
+    support.assert_close(exact, expected, 1e4)
+    assert support.norm(plain - expected) > 1e-7 * support.norm(expected)
+
+
+@pytest.mark.parametrize("check", [promises.test_other_samples_change_no_bit, scaled32, scaled64])
+def test_a_finish_keeps_samples_apart_and_knows_no_scale(check):
+    subject = promises.Subject(solvers["block_coordinate_descent"])
+    subject.knobs |= {"finish": True, "weight": 0.3}
+    check(subject)
+
+
 def test_one_block_of_everything_is_a_gradient_step_or_the_answer():
     A, y = support.operator(support.decay(8, 2.0), 10, 8), support.normal((2, 10), 0)
     x, _ = descend(A, y, 1, block=8)[0]
@@ -91,6 +117,9 @@ def test_what_does_not_go_with_an_l1_term_is_refused():
     for knobs in ({"update": "exact"}, {"choice": "gsq"}):
         with pytest.raises(SpecError, match="is for quadratics"):
             descend(A, y, 1, weight=0.1, **knobs)
+    complex_ = support.operator(support.decay(4, 2.0), dtype=torch.complex128)
+    with pytest.raises(SpecError, match="a complex unknown has no signs"):
+        descend(complex_, support.normal((4,), 0, torch.complex128), 1, finish=True)
     with pytest.raises(SpecError, match="needs a random stream"):
         descend(A, y, 1, choice="random")
 
