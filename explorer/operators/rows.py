@@ -18,8 +18,8 @@ from explorer.operators.sparse import SharedMatrix, SparseMatrix
 MAX_ENTRIES = 2**20
 
 
-def has_rows(A: LinearOperator) -> bool:
-    """Say whether the rows of an operator are at hand: a dense or a stored sparse matrix, or a small operator."""
+def has_entries(A: LinearOperator) -> bool:
+    """Say whether the entries of an operator are at hand: a dense or a stored sparse matrix, or a small operator."""
     if not (isinstance(A.domain, Space) and isinstance(A.codomain, Space)):
         return False
     if isinstance(A, DenseMatrix) or (isinstance(A, SparseMatrix) and not getattr(A, "matrix_free", False)):
@@ -28,13 +28,20 @@ def has_rows(A: LinearOperator) -> bool:
     return fits and (A.codomain.is_complex or not A.domain.is_complex)
 
 
+def has_rows(A: LinearOperator) -> bool:
+    """Say whether the rows are at hand: as :func:`has_entries`, with unknown and data both real or both complex."""
+    return has_entries(A) and A.domain.is_complex == A.codomain.is_complex
+
+
 def has_sums(A: LinearOperator) -> bool:
     """Say whether the sums of the moduli of rows and columns are at hand."""
-    return isinstance(A.domain, Space) and (A.nonnegative or has_rows(A))
+    return isinstance(A.domain, Space) and (A.nonnegative or has_entries(A))
 
 
 HAS_ROWS = Capability(
-    f"an operator whose rows are at hand (a dense or sparse matrix, or at most {MAX_ENTRIES:,} entries)", has_rows
+    f"an operator whose rows are at hand (a dense or sparse matrix, or at most {MAX_ENTRIES:,} entries, and "
+    "both sides real or both complex)",
+    has_rows,
 )
 HAS_SUMS = Capability("an operator without negative entries, or whose rows are at hand", has_sums)
 

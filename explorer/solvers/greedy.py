@@ -12,11 +12,12 @@ from explorer.catalogue import Help, Linear, Log, SpecError, solver
 from explorer.linalg import safe_divide
 from explorer.linalg.arithmetic import expand
 from explorer.operators.base import LinearOperator
+from explorer.operators.capabilities import SAME_KIND
 from explorer.operators.rows import HAS_ROWS, dense
 from explorer.solvers.columns import SINGLE_SPACES, Columns, inverse_norms
 from explorer.solvers.steps import Step
 
-Operator = Annotated[LinearOperator, SINGLE_SPACES]
+Operator = Annotated[LinearOperator, SINGLE_SPACES, SAME_KIND]
 Sparsity = Annotated[int, Log(1, 4096, help="number of entries to find: one a step, then it ends")]
 #: reweighted fits by which least absolute deviations come down to their smallest smoothing
 REWEIGHTED = 60
