@@ -45,7 +45,7 @@ def _squared_frequencies(domain: Space, periodic: bool) -> torch.Tensor:
     name="sobolev",
     papers=[
         "row 81",
-        "Zhu, Hu, Lou & Yang 2024: Implicit regularization effects of the Sobolev norms in image processing",
+        "Zhu, Hu, Lou & Yang 2021: Implicit regularization effects of the Sobolev norms in image processing",
     ],
     equation=r"A = (I - \Delta)^{s/2}",
 )

@@ -87,7 +87,7 @@ class GroupL1(Blockwise):
     equation=r"R(x) = \tfrac{\lambda}{2} \min\{\textstyle\sum_g \|x_g\|^2 / u_g : 0 < u \le 1,\ \sum_g u_g \le k\}",
     papers=[
         "row 355",
-        "Refael, Iakovlev & Lindenbaum 2025: Learning k-level structured sparse neural networks using group envelope "
+        "Refael, Arbel & Huleihel 2022: Learning k-level structured sparse neural networks using group envelope "
         "regularization",
         "Argyriou, Foygel & Srebro 2012: Sparse prediction with the k-support norm",
     ],
