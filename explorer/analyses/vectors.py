@@ -189,7 +189,7 @@ def generalised_singular_values(
     order = gamma.argsort(descending=True, stable=True)
     hidden = int((~kept).sum())
     finite = gamma[order][free:]
-    said = f"The prior leaves {free} patterns free"
+    said = f"The prior leaves {free} pattern{'' if free == 1 else 's'} free"
     if len(finite):
         low = float(finite[-1])
         said += f"; of the others, the data count most for γ = {float(finite[0]):.3g} and least for {low:.3g}"
