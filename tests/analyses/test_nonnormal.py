@@ -64,4 +64,5 @@ def test_a_large_operator_is_refused_and_the_figure_has_both():
         ex.analyse(problem, "pseudospectrum")
     small = pseudospectrum(hidden(support.normal((9, 9), 1)))
     assert figures.pseudospectra(small).png().startswith(b"\x89PNG")
-    assert float(_least_singular_value(torch.zeros(1, 1, dtype=torch.complex128), torch.tensor([2.0 + 0j]))) == pytest.approx(2)
+    zero = torch.zeros(1, 1, dtype=torch.complex128)
+    assert float(_least_singular_value(zero, torch.tensor([2.0 + 0j]))) == pytest.approx(2)

@@ -393,6 +393,21 @@ def test_the_spectrum_is_computed_when_somebody_looks(make):
     assert "Discrepancy principle" in w._screen.notes.value
 
 
+def test_the_spectrum_of_a_large_operator_says_how_well_it_is_known(make):
+    w = make(
+        problem={"name": "shepp_logan", "params": {"size": 48}},
+        operator={"name": "radon", "params": {"angles": 40}},
+    )
+    w.run().result(60)
+    w._screen.tabs.selected = TABS.index("Spectrum")
+    assert w.wait(60)
+    assert w._screen.report.total == 48 * 48
+    assert "of 2,304 singular values, from a Krylov space of 128 dimensions" in w._screen.notes.value
+    w._screen.tabs.selected = TABS.index("Filter")
+    assert w.wait(60)
+    assert "No filter here" not in w._screen.notes.value
+
+
 def test_the_about_tab_tells_of_every_chosen_part(make):
     w = make(solver="cgls")
     w._screen.tabs.selected = TABS.index("About")
