@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -33,12 +34,14 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_every_third_party_import_is_declared():
     extras = PROJECT["optional-dependencies"]
-    known = declared(PROJECT["dependencies"] + extras["dask"] + extras["peers"])
+    known = declared(PROJECT["dependencies"] + extras["dask"] + extras["peers"] + extras["mri"])
     distributions = packages_distributions()
     files = sorted((ROOT / "explorer").glob("**/*.py"))
     assert files
     for path in files:
-        undeclared = {name for name in imported(path) if not known & set(distributions.get(name, [name]))}
+        undeclared = {
+            name for name in imported(path) if not known & set(map(canonicalize_name, distributions.get(name, [name])))
+        }
         assert not undeclared, path
 
 
