@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from explorer.catalogue import Linear, Log, prior
-from explorer.linalg import Space, expand, safe_divide
+from explorer.linalg import Space, expand, lengths, safe_divide
 from explorer.priors.base import Prior
 from explorer.priors.sparse import onto_ball
 
@@ -32,7 +32,7 @@ class Blockwise(Prior):
 
     def lengths(self, blocks: Tensor) -> Tensor:
         """Return the length of every block, shape ``(*batch, m_1, 1, …, m_d, 1)``."""
-        return torch.linalg.vector_norm(blocks, dim=tuple(range(-1, -2 * self.domain.ndim, -2)), keepdim=True)
+        return lengths(blocks, tuple(range(-1, -2 * self.domain.ndim, -2)))
 
     def entries(self, blocks: Tensor, x: Tensor) -> Tensor:
         """Return blocks laid out as `x` is."""

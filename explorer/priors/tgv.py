@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Log, prior
-from explorer.linalg import Space, expand
+from explorer.linalg import Space, expand, lengths
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.gradient import Gradient, SymmetricGradient
 from explorer.priors.base import Prior
@@ -124,7 +124,7 @@ class TotalGeneralizedVariation(Prior):
     def _lengths(self, z: Tensor, components: int) -> Tensor:
         """Return the length of every pixel's vector or matrix, one entry for each dimension of components."""
         d = self.domain.ndim
-        return torch.linalg.vector_norm(z, dim=tuple(range(-d - components, -d)), keepdim=True)
+        return lengths(z, tuple(range(-d - components, -d)))
 
     def _axes(self, components: int) -> tuple[int, ...]:
         return tuple(range(-self.domain.ndim - components, 0))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor
 
 from explorer.catalogue import Help, Log, prior
-from explorer.linalg import Space, axpy, scale
+from explorer.linalg import Space, axpy, lengths, scale
 from explorer.operators.gradient import Gradient
 from explorer.priors.base import Prior
 from explorer.priors.sparse import onto_ball
@@ -84,7 +83,7 @@ class TotalVariation(Prior):
         """Return the length of every pixel's vector, shape ``(*batch, 1, *shape)``, or every modulus."""
         if self.kind == "anisotropic":
             return z.abs()
-        return torch.linalg.vector_norm(z, dim=-1 - self.domain.ndim, keepdim=True)
+        return lengths(z, -1 - self.domain.ndim)
 
 
 @prior(

@@ -3,7 +3,20 @@
 import pytest
 import torch
 
-from explorer.linalg import Blocks, Ledger, axpy, axpy_, copy_, matmul, safe_divide, scale, scale_, where, xpay_
+from explorer.linalg import (
+    Blocks,
+    Ledger,
+    axpy,
+    axpy_,
+    copy_,
+    lengths,
+    matmul,
+    safe_divide,
+    scale,
+    scale_,
+    where,
+    xpay_,
+)
 from tests.support import assert_close, assert_same_bits, every_dtype, normal
 
 BATCH = (3,)
@@ -107,3 +120,15 @@ def test_matmul_is_booked():
     with ledger.open():
         matmul(torch.ones(2, 2), torch.ones(2, 2))
     assert ledger.costs == {"matmul": 1}
+
+
+@every_dtype
+def test_lengths_are_norms_of_short_vectors_with_a_derivative_at_zero(dtype):
+    z = normal((4, 2, 3, 5), 0, dtype)
+    for dim in (-3, (-3, -1)):
+        assert_close(lengths(z, dim), torch.linalg.vector_norm(z, dim=dim, keepdim=True), 10)
+    zero = torch.zeros_like(z).requires_grad_()
+    (slope,) = torch.autograd.grad(lengths(zero, -3).sum(), zero)
+    assert not slope.any()
+    if not dtype.is_complex:
+        assert not torch.func.grad(lambda v: lengths(v, -3).sum())(torch.zeros_like(z)).any()

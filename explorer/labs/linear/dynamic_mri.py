@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Capability, Linear, Log, operator, problem, solver
-from explorer.linalg import Rng, Space, axpy, clone, scale
+from explorer.linalg import Rng, Space, axpy, clone, lengths, scale
 from explorer.linalg.spaces import complex_dtype, real_dtype
 from explorer.operators.base import SVD, LinearOperator
 from explorer.operators.gradient import Gradient
@@ -211,7 +211,7 @@ def double_tv_nuclear(
         x, e = p_x + moved, p_e + moved if parts == 2 else e
         ahead = 2 * x - x_old
         v_space = axpy(sigma, frame._forward(ahead), v_space)
-        v_space = onto_ball(v_space, torch.linalg.vector_norm(v_space, dim=-3, keepdim=True), spatial)
+        v_space = onto_ball(v_space, lengths(v_space, -3), spatial)
         v_time = axpy(sigma, ahead[..., 1:, :, :] - ahead[..., :-1, :, :], v_time)
         v_time = onto_ball(v_time, v_time.abs(), temporal)
         if nuclear > 0:

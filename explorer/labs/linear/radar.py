@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Capability, Help, Linear, Log, SpecError, operator, prior, problem, solver
-from explorer.linalg import Blocks, Rng, Space, axpy, clone
+from explorer.linalg import Blocks, Rng, Space, axpy, clone, lengths
 from explorer.operators.algebra import Stack
 from explorer.operators.base import DenseMatrix, Identity, LinearOperator, phase
 from explorer.operators.gradient import Gradient
@@ -159,8 +159,8 @@ class SparseTotalVariation(Prior):
         """Return ``λ Σ |x| + μ Σ_p ‖(∇x)_p‖``."""
         d = self.domain.ndim
         moduli, fields = self.operator(x)
-        lengths = torch.linalg.vector_norm(fields, dim=-1 - d).flatten(-d).sum(-1)
-        return self.weight * moduli.abs().flatten(-d).sum(-1) + self.variation * lengths
+        edges = lengths(fields, -1 - d).flatten(-1 - d).sum(-1)
+        return self.weight * moduli.abs().flatten(-d).sum(-1) + self.variation * edges
 
     def prox(self, x: Tensor, step: float | Tensor) -> Tensor:
         """Return the minimiser but for what `inner` steps leave open, of order ``1/inner²`` in the objective."""
@@ -174,8 +174,12 @@ class SparseTotalVariation(Prior):
         for _ in range(self.inner):
             q_old, t_old = q, t
             p, z = axpy(1 / norm2, K(x - K.adjoint(r)), r)
-            lengths = torch.linalg.vector_norm(z, dim=-1 - self.domain.ndim, keepdim=True)
-            q = Blocks((onto_ball(p, p.abs(), step * self.weight), onto_ball(z, lengths, step * self.variation)))
+            q = Blocks(
+                (
+                    onto_ball(p, p.abs(), step * self.weight),
+                    onto_ball(z, lengths(z, -1 - self.domain.ndim), step * self.variation),
+                )
+            )
             t = (1 + math.sqrt(1 + 4 * t**2)) / 2
             r = axpy((t_old - 1) / t, q - q_old, q)
         return q
