@@ -62,6 +62,7 @@ NAMES: Mapping[str, str] = {
     "labels": "the classes of the nodes of a graph, ±1",
     "iterates": "iterates that a run kept, with their steps",
     "arrays": "bases and matrices that a run kept, one mapping a step",
+    "tasks": "a family of ridge regressions with training and validation data",
     "bases": "whether the run keeps bases and matrices: a solver yields them only then",
 }
 
