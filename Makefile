@@ -3,6 +3,7 @@
 # make lint    ruff, mypy and the import contracts
 # make bench   times as ratios to the bare operator
 # make soak    paper-size and long runs
+# make docs    the site with every lesson and component, in docs/_site
 # make clean   forget the environment and every cache
 #
 # The first run creates .venv with the pinned versions; PYTHON=python3.12 chooses what creates it.
@@ -16,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 BROWSER := $(if $(filter true,$(CI)),EXPLORER_REQUIRE_BROWSER=1)
 WORKERS ?= auto
 
-.PHONY: lab test lint bench soak clean chromium
+.PHONY: lab test lint bench soak docs clean chromium
 
 lab: $(VENV)/installed
 	$(BIN)/python -m explorer lab $(ARGS)
@@ -36,8 +37,11 @@ bench: $(VENV)/benched
 soak: $(VENV)/tested chromium
 	$(BROWSER) $(BIN)/python -m pytest -m soak $(ARGS)
 
+docs: $(VENV)/documented
+	$(BIN)/python docs/build.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache artifacts
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache artifacts docs/_site docs/_source
 
 chromium:
 	@.ci/chromium
@@ -53,6 +57,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/tested: $(VENV)/installed
 	$(INSTALL) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+$(VENV)/documented: $(VENV)/installed
+	$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@
 
 $(VENV)/benched: $(VENV)/tested

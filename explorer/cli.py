@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from explorer.catalogue import SHELVES, SpecError, shelf
+from explorer.catalogue import SHELVES, SpecError, shelf, source
 
 Command = Callable[[argparse.Namespace, list[str]], int]
 FIRST_NOTEBOOK = "notebooks/00-start-here.ipynb"
@@ -206,7 +206,7 @@ def _describe(options: argparse.Namespace, _rest: list[str]) -> int:
         lines.append(f"needs {need.name}: {need.says}{' (optional)' if need.optional else ''}")
     for knob in component.knobs.values():
         lines.append(f"--{options.kind}.{knob.name} ({knob.allowed}; default {knob.default}) {knob.help}")
-    sys.stdout.write("\n".join([*lines, *component.papers]) + "\n")
+    sys.stdout.write("\n".join([*lines, *map(source, component.papers)]) + "\n")
     return 0
 
 

@@ -27,6 +27,7 @@ from explorer.catalogue.registry import (
     shelf,
     solver,
     solvers,
+    source,
     stop,
     stops,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "short",
     "solver",
     "solvers",
+    "source",
     "stop",
     "stops",
 ]

@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import json
 import logging
 import pkgutil
 import re
@@ -14,11 +15,31 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from explorer.catalogue.signature import Knob, Need, SpecError, nearest, short, signature
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _rows() -> Mapping[str, str]:
+    """Return the titles of the method list by number."""
+    return json.loads(Path(__file__).with_name("rows.json").read_text("utf-8"))
+
+
+def source(paper: str) -> str:
+    """Return an entry of a component's `papers` for the reader: a row of the method list with its title.
+
+    >>> source("row 228")
+    'Row 228: Accelerated Primal-Dual Methods for Convex-Strongly-Concave Saddle Point Problems'
+    """
+    number = paper.removeprefix("row ")
+    return f"Row {number}: {_rows()[number]}" if number in _rows() else paper
+
 
 # --- components ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.catalogue import SHELVES, Component
+from explorer.catalogue import SHELVES, Component, source
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 
@@ -36,7 +36,7 @@ def cite(run: Run | RunSpec) -> str:
 
 
 def bibtex(component: Component) -> str:
-    """Return a component's own papers as BibTeX; rows of the method list have no entry of their own."""
+    """Return a component's own papers as BibTeX."""
     return "\n\n".join(filter(None, map(_entry, component.papers)))
 
 
@@ -49,10 +49,14 @@ def _papers(component: Component, params: Mapping[str, Any]) -> dict[str, None]:
 
 
 def _entry(paper: str) -> str:
-    """Return the BibTeX entry of ``Authors year: Title``; its key is first author, year and first word of weight."""
+    """Return the BibTeX entry of ``Authors year: Title``; its key is first author, year and first word of weight.
+
+    A row of the method list is cited by its title; its authors and year are for the reader to add.
+    """
     match = _PAPER.match(paper)
     if match is None:
-        return ""
+        number, _, title = source(paper).partition(": ")
+        return f"@misc{{{_plain(number)},\n  title = {{{title}}}\n}}" if title else ""
     first = _plain(re.split(r"[\s,&]", match["authors"])[0])
     words = [_plain(word) for word in match["title"].split()]
     key = first + match["year"] + next((w for w in words if w not in ("", "a", "an", "on", "the")), "")

@@ -15,7 +15,7 @@ import ipywidgets
 import plotly.graph_objects as go
 import traitlets
 
-from explorer.catalogue import SHELVES, Component
+from explorer.catalogue import SHELVES, Component, source
 from explorer.engine.cite import cite
 from explorer.engine.links import from_link, is_link
 from explorer.engine.spec import RunSpec
@@ -271,7 +271,7 @@ def _about(component: Component) -> str:
     if component.traits.get("per_step"):
         lines.append(f"<p>A step costs {escape(costs(component.traits['per_step']))}.</p>")
     if component.papers:
-        items = "".join(f"<li>{escape(paper)}</li>" for paper in component.papers)
+        items = "".join(f"<li>{escape(source(paper))}</li>" for paper in component.papers)
         lines.append(f"<ul>{items}</ul>")
     return f"<section>{''.join(lines)}</section>"
 
