@@ -46,7 +46,9 @@ def sampled(shape: tuple[int, int], pattern: Pattern, acceleration: float, centr
     axes = (rows,) if along > 1 else shape
     size = max(1, round(math.prod(axes) / acceleration))
     lowest = round(centre * size)
-    if pattern == "uniform_lines":
+    if size == math.prod(axes):
+        kept = torch.arange(size)
+    elif pattern == "uniform_lines":
         kept = _even(rows, size, lowest)
     elif pattern == "poisson_disc":
         kept = poisson_disc(shape, size, lowest, rng)[0]
