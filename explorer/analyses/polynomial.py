@@ -35,7 +35,7 @@ class SolverPolynomial:
     Attributes
     ----------
     eigenvalues : NDArray
-        Of the operator `of`, descending, positive, shape ``(n,)``.
+        Of the operator `of`, descending, above rounding, shape ``(n,)``.
     weights : NDArray
         The parts of the initial error in the energy norm, unit norm together, shape ``(*batch, n)``.
     values : NDArray
@@ -146,7 +146,8 @@ def _start(
             r = r - damping * x0
     s, parts = decompose(A, x=r)
     s2 = s.double() if of == "A" else s.double() ** 2 + damping
-    keep = (s2 > 0).cpu().numpy()
+    visible = s > max(A.domain.size, A.codomain.size) * A.domain.eps * s.max()  # what is rounding has no error to lower
+    keep = ((s2 > 0) if damping > 0 and of != "A" else visible).cpu().numpy()
     values = s2.cpu().numpy()[keep]
     parts2 = parts.abs().double().cpu().numpy()[..., keep] ** 2 / values
     energy2 = parts2.sum(-1)

@@ -21,8 +21,9 @@ from explorer.operators.base import LinearOperator
 from explorer.solvers.cgls import cgls
 from explorer.solvers.freedom import Influence
 
-#: unknowns (or data) up to which a diagonal is computed exactly, one application an entry
-EXACT = 4096
+#: unknowns (or data) up to which a diagonal is computed exactly, one application an entry: in the singular basis, and
+#: where every application is a run of CGLS
+EXACT, EXACT_RUNS = 4096, 256
 
 
 class Basis:
@@ -131,8 +132,9 @@ def resolution(
     """How sharply a run of a linear method sees points, and how much each datum counts.
 
     Within reach of a decomposition the method is its filter factors; CGLS on a larger operator is run again with the
-    step lengths of the run held, on the data of the point. Diagonals of more than 4096 entries are probed by random
-    signs. A method that depends on the data is taken as the linear map that it was for them, of the first sample.
+    step lengths of the run held, on the data of the point. Diagonals of more than 4096 entries, or 256 there, are
+    probed by random signs. A method that depends on the data is taken as the linear map that it was for them, of the
+    first sample.
 
     Raises
     ------
@@ -150,8 +152,9 @@ def resolution(
     gain = (flat * ones).sum(-1)
     width = (flat >= flat.amax(-1, keepdim=True) / 2).sum(-1).double() ** (1 / X.ndim)
     rng = Rng(seed, "analysis/resolution")
-    diagonal, wrong = diagonal_of(model, X, probes, rng.fork("model"))
-    leverage, off = diagonal_of(datum, Y, probes, rng.fork("data"))
+    exact = EXACT if within_reach(A) else EXACT_RUNS
+    diagonal, wrong = diagonal_of(model, X, probes, rng.fork("model"), exact)
+    leverage, off = diagonal_of(datum, Y, probes, rng.fork("data"), exact)
     dof = float(diagonal.double().sum())
     said = (
         f"A point of size one comes back with {100 * float(gain.min()):.2g} to {100 * float(gain.max()):.2g} % of its "

@@ -139,6 +139,16 @@ def test_orthogonality_is_lost_when_a_ritz_value_has_converged(solver):
     assert "copies of eigenvalues" in lost.sentence
 
 
+@support.every_seed
+def test_directions_below_rounding_have_no_error_to_lower(seed):
+    spec = SPEC.replace(operator={"name": "gaussian_blur", "params": {"sigma": 2.0}}, dtype="float32", seed=seed)
+    run = ex.run(spec.replace(solver="cgls", stop={"name": "budget", "params": {"steps": 8}}))
+    found = ex.analyse(run, "solver_polynomial")
+    assert len(found.eigenvalues) < run.problem.domain.size
+    assert found.measured[-1] < 0.2
+    assert (found.measured <= found.minimax + 1e-3).all()
+
+
 def test_a_run_that_kept_nothing_says_how_to_keep():
     with pytest.raises(ex.SpecError, match="record=\\{'bases': True\\}"):
         ex.analyse(driven("cgls", 3), "orthogonality")

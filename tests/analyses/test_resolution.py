@@ -71,8 +71,7 @@ def test_cgls_on_a_large_operator_is_run_again_on_points(seed):
     at = found.points[:, 0]
     support.assert_close(found.responses, R[:, at].T, 1e5)
     off = (found.model.double() - R.diagonal()).square().mean().sqrt()
-    assert found.error[0] == 0.0  # 1100 entries are few
-    assert off < 1e-9
+    assert 0 < off < 1.2 * found.error[0] < 0.05
     probed, error = diagonal_of(lambda x: x @ R, A.domain, 400, Rng(seed, "p"), exact=10)
     assert 0 < float((probed - R.diagonal()).square().mean().sqrt()) < 1.2 * error
 
