@@ -1,0 +1,1 @@
+"""What a spectrum explains: counts of eigenvalues, subspaces and their uncertainty, long products, attribution."""
