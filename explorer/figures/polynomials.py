@@ -32,6 +32,7 @@ def polynomial(report: Any, dark: bool = False) -> Any:
     shown = np.clip(sizes, 1e-16, 1e8)
     ritz, harmonic = (r.reshape(-1, r.shape[-1])[0] for r in (report.ritz, report.harmonic))
     made = layout(f"eigenvalue of {report.of}", "size", dark, float(np.log10(shown.max() / shown.min())))
+    made["xaxis"]["dtick"] = max(1, round(float(np.log10(report.eigenvalues[0] / report.eigenvalues[-1])) / 8))
     if report.eigenvalues[0] < 30 * report.eigenvalues[-1]:
         made["xaxis"] |= {"type": "linear", "title": {"text": f"eigenvalue of {report.of}"}, "dtick": None}
     figure = go.Figure(layout=made)
