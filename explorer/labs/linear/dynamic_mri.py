@@ -174,7 +174,7 @@ def double_tv_nuclear(
     *,
     spatial: Annotated[float, Log(0, 1e6, help="λ_s: total variation of every frame, isotropic", degree=1)] = 1e-3,
     temporal: Annotated[float, Log(0, 1e6, help="λ_t: differences from frame to frame", degree=1)] = 5e-3,
-    nuclear: Annotated[float, Log(0, 1e6, help="μ: nuclear norm of X as a matrix, a row a frame", degree=1)] = 2e-2,
+    nuclear: Annotated[float, Log(0, 1e6, help="μ: nuclear norm of X as a matrix, a row a frame", degree=1)] = 1e-3,
     background: Annotated[
         float, Log(0, 1e6, help="ν: nuclear norm of a second part E without variation; 0: no second part", degree=1)
     ] = 0.0,

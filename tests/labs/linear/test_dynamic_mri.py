@@ -111,7 +111,7 @@ def test_the_minimum_is_that_of_the_objective(dtype):
         change = torch.diff(x, dim=-3).abs().flatten(-3).sum(-1)
         return A.codomain.norm2(A(x) - y) / 2 + 0.02 * field + 0.03 * change + 0.05 * rank
 
-    x = solved(A, y, 600, spatial=0.02, temporal=0.03, nuclear=0.05)
+    x = solved(A, y, 300, spatial=0.02, temporal=0.03, nuclear=0.05)
     best = objective(x)
     for k in range(10):
         for size in (1e-2, 1e-1):
@@ -124,25 +124,26 @@ def test_a_heavy_second_norm_is_no_second_part():
     """With ν above every singular value that the data ask for, E stays zero; with a small one it takes all."""
     A = scanner(0, acceleration=2.0)
     y = A(support.normal(SHAPE, 3))
-    alone = solved(A, y, 300, nuclear=0.05)
+    alone = solved(A, y, 150, nuclear=0.05)
     for nuclear, background in ((0.05, 50.0), (50.0, 0.05)):
-        x = solved(A, y, 300, nuclear=nuclear, background=background)
-        assert support.norm(x - alone) <= 1e-3 * support.norm(alone)
+        x = solved(A, y, 150, nuclear=nuclear, background=background)
+        assert support.norm(x - alone) <= 5e-3 * support.norm(alone)
 
 
-@pytest.mark.parametrize("steps", [50, pytest.param(300, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("steps", [60, pytest.param(300, marks=pytest.mark.soak)])
 def test_row_217_variation_in_space_and_time_together(steps):
     """32 × 32 × 16, a quarter of the lines, σ = .01. Measured 36.4 dB; temporal 31.1, nuclear 27.4, spatial 23.4, zeros
-    18.5. Here 40 dB against 30 to 34, 28, 25 and 19.
+    18.5. Here 41 to 43 dB against 32 to 38, 29, 25 and 19: temporal variation alone is slow, and has more steps.
     """
     truth = phantom().float()
     A, y = scans(truth)
     zero_filled = psnr(A.adjoint(y), truth)
     single = [
-        psnr(solved(A, y, steps, **weight), truth)
-        for weight in ({"spatial": 1e-2}, {"temporal": 5e-3}, {"nuclear": 0.05})
+        psnr(solved(A, y, steps, spatial=1e-2), truth),
+        psnr(solved(A, y, 3 * steps, temporal=5e-3), truth),
+        psnr(solved(A, y, steps, nuclear=0.05), truth),
     ]
-    joint = psnr(solved(A, y, steps, spatial=1e-3, temporal=1e-2, nuclear=3e-3), truth)
+    joint = psnr(solved(A, y, steps, spatial=1e-3, temporal=5e-3, nuclear=1e-3, balance=10.0), truth)
     assert (joint >= torch.stack(single).amax(0) + 3).all()
     assert (joint >= zero_filled + 12).all()
 

@@ -25,7 +25,7 @@ def scenes(size=32):
 
 
 @torch.no_grad()
-def solved(A, y, steps=80, weight=4e-4, variation=2e-4, inner=6, **knobs):
+def solved(A, y, steps=60, weight=4e-4, variation=2e-4, inner=6, **knobs):
     norm2 = float(A.norm()) ** 2
     prior = SparseTotalVariation(A.domain, weight=weight * norm2, variation=variation * norm2, inner=inner)
     return next(itertools.islice(magnitude_admm(A, y, prior, **knobs), steps - 1, None)).x
