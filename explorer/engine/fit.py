@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.catalogue import NAMES, SHELVES, Component, SpecError
+from explorer.catalogue import NAMES, SHELVES, Component, SpecError, describe
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop
@@ -69,6 +69,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
                 )
         elif need.name not in _JUDGED and offers.get(need.name) is None and not need.optional:
             raise SpecError(f"{rule.title} needs the {need.says}, which is not known for this problem", "rule")
+        elif offers.get(need.name) is not None and (phrase := need.lacks(offers[need.name])) is not None:
+            raise SpecError(f"{rule.title} needs {phrase}, and {describe(offers[need.name])} is not", "rule")
 
 
 #: what a solver reports of a candidate, and what the engine itself finds out about it
