@@ -110,7 +110,7 @@ def test_the_left_out_error_leaves_pilots_out():
         for i in range(10):
             rest = [j for j in range(10) if j != i]
             W = S[:, rest] @ X[:, rest].mH
-            W = W @ torch.linalg.inv(X[:, rest] @ X[:, rest].mH + amount * torch.eye(8))
+            W = W @ torch.linalg.inv(X[:, rest] @ X[:, rest].mH + amount * torch.eye(8).double())
             missed.append((S[:, i] - W @ X[:, i]).abs().square().mean())
         assert float(error) == pytest.approx(float(torch.stack(missed).mean()), rel=1e-9)
 

@@ -1,0 +1,65 @@
+"""Cross-validation against solving again without the data left out."""
+
+import numpy as np
+import pytest
+import torch
+
+import explorer as ex
+from explorer.catalogue import rules
+from explorer.linalg import Rng
+from tests import support
+
+WEIGHTS = torch.tensor([1e-3, 1e-2, 1e-1, 1.0], dtype=torch.float64)
+
+
+@support.every_seed
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_it_is_the_error_of_what_was_left_out(seed, dtype):
+    A = support.operator(support.decay(8, 50.0), 13, 8, seed, dtype)
+    y = support.normal((3, 13), seed, dtype)
+    found = rules["cross_validation"].function(WEIGHTS.unsqueeze(-1).expand(4, 3), A, y, folds=4, seed=seed)
+    order, matrix = Rng(seed, "folds").permutation(13).numpy(), A.to_dense().numpy()
+    expected = np.zeros((4, 3))
+    for fold in np.array_split(order, 4):
+        rest = np.setdiff1d(np.arange(13), fold)
+        for i, weight in enumerate(WEIGHTS.numpy()):
+            part = matrix[rest]
+            x = np.linalg.solve(part.conj().T @ part + weight * np.eye(8), part.conj().T @ y.numpy()[:, rest].T)
+            expected[i] += (np.abs(matrix[fold] @ x - y.numpy()[:, fold].T) ** 2).sum(0)
+    assert found.numpy() == pytest.approx(expected, rel=1e-9)
+
+
+def test_with_one_datum_a_fold_it_is_allens_formula():
+    """``Σ (r_i / (1 − h_ii))²`` with the influence matrix."""
+    A, y = support.operator(support.decay(8, 50.0), 13, 8), support.normal((13,))
+    found = rules["cross_validation"].function(WEIGHTS, A, y, folds=100)
+    M = A.to_dense()
+    for weight, value in zip(WEIGHTS, found, strict=True):
+        H = M @ torch.linalg.solve(M.mT @ M + weight * torch.eye(8).double(), M.mT)
+        support.assert_close(value, (((y - H @ y) / (1 - H.diagonal())) ** 2).sum(), 1e4)
+
+
+def spec(seed, **more):
+    fields = {
+        "problem": {"name": "phillips", "params": {"size": 64}},
+        "noise": {"name": "gaussian", "params": {"level": 0.05}},
+        "solver": "tikhonov",
+        "dtype": "float64",
+    }
+    return ex.RunSpec(**{**fields, **more}).replace(seed=seed)
+
+
+def test_it_chooses_nearly_as_well_as_the_truth_would():
+    for seed in support.SEEDS:
+        chosen, best = (
+            ex.run(spec(seed, rule=rule)).metrics["relative_error"] for rule in ("cross_validation", "oracle")
+        )
+        assert chosen <= 2.5 * best
+
+
+def test_what_it_cannot_do_is_said():
+    with pytest.raises(ex.SpecError, match="which Truncated SVD does not report"):
+        ex.run(spec(0, rule="cross_validation", solver="tsvd"))
+    large = {"name": "blocks", "params": {"size": 2048}}
+    with pytest.raises(ex.SpecError, match="for data to be left out"):
+        ex.run(spec(0, rule="cross_validation", problem=large))
