@@ -9,6 +9,8 @@ from explorer import catalogue
 from explorer.catalogue import SpecError
 
 if TYPE_CHECKING:
+    from explorer.analyses.check import check_operator
+    from explorer.engine.advise import advise, estimate
     from explorer.engine.analyse import analyse
     from explorer.engine.build import build
     from explorer.engine.cite import cite
@@ -23,23 +25,29 @@ if TYPE_CHECKING:
     from explorer.figures.report import report
     from explorer.operators.foreign import as_operator
     from explorer.problems.files import add_file
+    from explorer.widgets import singles as panels
+    from explorer.widgets.exercise import Exercise
     from explorer.widgets.explorer import Explorer
 
 #: public name -> module in which it lives; imported on first use
 _HOME = {
     "Choice": "engine.spec",
+    "Exercise": "widgets.exercise",
     "Explorer": "widgets.explorer",
     "Job": "engine.job",
     "Reason": "engine.reasons",
     "Run": "engine.run",
     "RunSpec": "engine.spec",
     "add_file": "problems.files",
+    "advise": "engine.advise",
     "analyse": "engine.analyse",
     "as_operator": "operators.foreign",
     "build": "engine.build",
+    "check_operator": "analyses.check",
     "cite": "engine.cite",
     "compare_rules": "engine.compare_rules",
     "compatible": "engine.compat",
+    "estimate": "engine.advise",
     "from_link": "engine.links",
     "record": "engine.notebooks",
     "report": "figures.report",
@@ -63,6 +71,7 @@ _ROOMS = (
 
 __all__ = [
     "Choice",
+    "Exercise",
     "Explorer",
     "Job",
     "Reason",
@@ -70,14 +79,18 @@ __all__ = [
     "RunSpec",
     "SpecError",
     "add_file",
+    "advise",
     "analyse",
     "as_operator",
     "build",
     "catalogue",
+    "check_operator",
     "cite",
     "compare_rules",
     "compatible",
+    "estimate",
     "from_link",
+    "panels",
     "record",
     "report",
     "run",
@@ -92,6 +105,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"explorer.{_HOME[name]}"), name)
         globals()[name] = value
         return value
+    if name == "panels":
+        return importlib.import_module("explorer.widgets.singles")
     if name in _ROOMS:
         return importlib.import_module(f"explorer.{name}")
     raise AttributeError(f"module 'explorer' has no attribute {name!r}")

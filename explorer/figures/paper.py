@@ -74,6 +74,37 @@ def curves(run: Run) -> Any:
     return figure
 
 
+def drawn(figure: Any) -> Any:
+    """Return a plotly figure of curves as a matplotlib figure, for pages without scripts.
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+        Of scatter traces, such as :func:`explorer.figures.spectrum` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(10, 3.8))
+    axes = page.subplots(1, 1, gridspec_kw=_margins(bottom=0.16, top=0.95, left=0.08))
+    for trace in figure.data:
+        marked = "o" if "markers" in (trace.mode or "lines") else ""
+        line = "-" if "lines" in (trace.mode or "lines") else ""
+        colour = (trace.line.color if line else trace.marker.color) or LIGHT.text
+        axes.plot(trace.x, trace.y, line or " ", marker=marked, markersize=4, color=colour, label=trace.name)
+    axes.set(xscale=figure.layout.xaxis.type or "linear", yscale=figure.layout.yaxis.type or "linear")
+    for set_limits, axis in ((axes.set_xlim, figure.layout.xaxis), (axes.set_ylim, figure.layout.yaxis)):
+        if axis.range is not None:
+            set_limits(*(10.0**end if axis.type == "log" else end for end in axis.range))
+    axes.set_xlabel(figure.layout.xaxis.title.text, fontsize=9)
+    axes.set_ylabel(figure.layout.yaxis.title.text, fontsize=9)
+    axes.legend(fontsize=8, frameon=False)
+    return page
+
+
 def _margins(**edges: float) -> dict[str, float]:
     """Return the place of four panels in a row; fixed, as a layout found by trial costs more than the drawing."""
     return {"left": 0.04, "right": 0.985, "wspace": 0.2, **edges}

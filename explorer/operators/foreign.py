@@ -74,6 +74,7 @@ def as_operator(
     dtype: torch.dtype | None = None,
     numpy: bool = False,
     title: str = "",
+    check: bool = True,
 ) -> LinearOperator:
     """Wrap something linear as an operator of this package.
 
@@ -90,6 +91,8 @@ def as_operator(
         Whether a pair of functions takes NumPy arrays.
     title : str
         Name for sentences and figures.
+    check : bool
+        Whether an adjoint that fails the dot test is refused.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def as_operator(
             " a pair of functions (forward, adjoint), or a PyLops or deepinv operator"
         )
     made.title = title or made.title
-    if isinstance(made, ForeignOperator):
+    if check and isinstance(made, ForeignOperator):
         _dot_test(made)
     return made
 

@@ -109,7 +109,7 @@ class Explorer(ipywidgets.VBox):
             button.disabled = True
         self._progress, self._message = text(progress_html(0, "ready")), text()
         self._screen = Screen(self._lock, self._spec, self._back_to)
-        self._screen.share.adopt = self._restore
+        self._screen.share.adopt, self._screen.advice.adopt = self._restore, self._begin_anew
 
     def _button(self, label: str, tooltip: str, work: Callable[[], Any]) -> Any:
         made = ipywidgets.Button(description=label, tooltip=tooltip)

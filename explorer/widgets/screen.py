@@ -10,7 +10,7 @@ import ipywidgets
 
 from explorer.analyses.filters import filter_report
 from explorer.catalogue import SpecError, analyses, solvers
-from explorer.engine.compare_rules import compare_rules
+from explorer.engine.compare_rules import RuleComparison, compare_rules
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
@@ -24,6 +24,7 @@ from explorer.figures.panels import Panel, after
 from explorer.figures.parameter import rules
 from explorer.figures.spectra import filters, spectrum
 from explorer.figures.words import Note, chosen, compared, explain, filtered
+from explorer.widgets.advice import AdvicePanel
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
@@ -88,10 +89,12 @@ class Screen:
         self.code, self.about = Code(), ipywidgets.HTMLMath()
         self.share = Share()
         self._code_panel = ipywidgets.Box([self.share, self.code])
+        self.advice = AdvicePanel(lock)
+        self._about_panel = ipywidgets.VBox([self.advice, self.about])
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
-        for panel in (self._compare_panel, self._code_panel, self.about):
+        for panel in (self._compare_panel, self._code_panel, self._about_panel):
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),
@@ -100,7 +103,7 @@ class Screen:
             self.explained,
             self._compare_panel,
             self._code_panel,
-            self.about,
+            self._about_panel,
         )
 
     def open(self) -> None:
@@ -109,7 +112,7 @@ class Screen:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
-        return self._analysing.wait(timeout)
+        return all([wait(timeout) for wait in (self._analysing.wait, self.share.wait, self.advice.wait)])
 
     def fit(self, width: int) -> None:
         """Fill a place of another width in pixels."""
@@ -121,6 +124,11 @@ class Screen:
         """Follow the theme of the page."""
         self._dark = dark
         self._draw_chart()
+
+    @property
+    def swept(self) -> RuleComparison | None:
+        """What every rule chose, where a parameter has been swept."""
+        return None if self._rules is None else self._rules[1]
 
     # --- what is shown ---
 
@@ -230,10 +238,10 @@ class Screen:
     def _select(self) -> None:
         """Show the panel of the selected tab."""
         with self._lock:
-            instead = {"Code": self._code_panel, "About": self.about}.get(self._selected)
+            instead = {"Code": self._code_panel, "About": self._about_panel}.get(self._selected)
             shown = [instead] if instead else [self.explained]
             shown += [self._compare_panel] if self._selected == "Compare" else []
-            for panel in (self.explained, self._compare_panel, self._code_panel, self.about):
+            for panel in (self.explained, self._compare_panel, self._code_panel, self._about_panel):
                 (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
             self.show_spec(self._spec)
             self._draw_chart()
@@ -244,6 +252,7 @@ class Screen:
             self.share.point_to(self._spec)
         if self._selected == "About":
             self.about.value = about_html(self._spec)
+        self.advice.about(self._spec)
 
     def _draw_chart(self) -> None:
         if self._selected in _SPECTRAL:

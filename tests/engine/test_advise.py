@@ -1,0 +1,126 @@
+"""Advice can be followed and helps; estimates are near the truth; what cannot fit is refused before it is built."""
+
+import time
+
+import numpy as np
+import pytest
+
+import explorer as ex
+from explorer.engine import advise as room
+from explorer.engine.presets import presets
+from explorer.engine.run import prepare
+
+GAUSSIAN = {"name": "gaussian", "params": {"level": 0.05}}
+
+
+def small(**choices):
+    return ex.RunSpec(
+        **{
+            "problem": {"name": "camera", "params": {"size": 32}},
+            "noise": {"name": "gaussian", "params": {"level": 0.05}},
+        }
+        | choices
+    )
+
+
+@pytest.mark.parametrize("title", list(presets()))
+def test_every_preset_gets_three_methods_that_can_run(title):
+    spec = presets()[title]
+    found = ex.advise(spec)
+    assert len(found.suggestions) == 3
+    assert len({s.spec.solver.name for s in found.suggestions}) == 3
+    for suggestion in found.suggestions:
+        assert (suggestion.spec.problem, suggestion.spec.noise) == (spec.problem, spec.noise)
+        assert suggestion.why.endswith(".")
+        prepare(suggestion.spec.replace(device="meta"))
+    assert not found.estimate.refusal
+
+
+@pytest.mark.parametrize("operator", ["gaussian_blur", "radon", "masked_fourier"])
+def test_every_suggestion_beats_least_squares_run_to_its_end(operator):
+    spec = small(operator=operator, stop={"name": "budget", "params": {"steps": 150}})
+    naive = ex.run(spec.replace(draws=5)).metrics["relative_error"]
+    for suggestion in ex.advise(spec).suggestions:
+        found = ex.run(suggestion.spec.replace(draws=5)).metrics["relative_error"]
+        assert np.all(found < 1.02 * naive), (suggestion.title, found, naive)
+
+
+def test_reasons_follow_the_properties():
+    counts = ex.advise(small(operator="radon", noise={"name": "poisson"}))
+    assert counts.suggestions[0].spec.solver.name == "mlem"
+    spikes = ex.RunSpec(
+        problem="spikes", operator={"name": "gaussian_matrix", "params": {"rows": 100}}, noise="gaussian"
+    )
+    first = ex.advise(spikes).suggestions[0].spec
+    assert (first.solver.name, first.prior.name) == ("fista", "l1")
+    assert ex.run(first).metrics["relative_error"] < 0.5 * ex.run(spikes).metrics["relative_error"]
+    split = ex.advise(small(prior={"name": "tv", "params": {"weight": 0.01}}, solver="fista"))
+    assert split.suggestions[0].spec.solver.name == "pdhg"
+    assert split.suggestions[0].spec.prior.params["weight"] == 0.01
+    inverse = ex.RunSpec(problem="matrix_inverse", operator=None, noise="none", solver="newton_schulz")
+    assert ex.advise(inverse).suggestions[0].spec.solver.name == "newton_schulz"
+
+
+def test_the_estimated_time_is_near_the_true_one():
+    spec = small(problem={"name": "camera", "params": {"size": 256}}, stop={"name": "budget", "params": {"steps": 150}})
+    ex.run(spec)
+    taken = ex.estimate(spec)
+    begun = time.perf_counter()
+    run = ex.run(spec)
+    whole = time.perf_counter() - begun
+    assert taken.steps == len(run.history["error"]) == 150
+    assert 0.2 * run.history["seconds"][-1] < taken.seconds < 5 * whole  # machines that check are busy
+
+
+def test_the_estimate_itself_takes_little_time():
+    spec = small(
+        problem={"name": "camera", "params": {"size": 128}},
+        prior={"name": "tv", "params": {"weight": 0.05}},
+        solver="fista",
+        stop={"name": "budget", "params": {"steps": 100000}},
+    )
+    begun = time.perf_counter()
+    taken = ex.estimate(spec)
+    assert time.perf_counter() - begun < 20
+    assert taken.seconds > 60
+    assert "make it shorter" in taken.sentence
+
+
+def test_memory_counts_snapshots_and_draws():
+    assert ex.estimate(small(draws=8)).memory > 6 * ex.estimate(small()).memory
+    more = ex.estimate(small(record={"snapshots": 200})).memory - ex.estimate(small(record={"snapshots": 100})).memory
+    assert more == 100 * 32 * 32 * 4
+
+
+def test_what_cannot_fit_is_refused_before_it_is_built(monkeypatch):
+    monkeypatch.setattr(room, "available", lambda _: 2**20)
+    built = []
+    original = room.build
+    monkeypatch.setattr(room, "build", lambda spec: built.append(spec.device) or original(spec))
+    spec = small(problem={"name": "camera", "params": {"size": 512}})
+    found = ex.advise(spec)
+    assert built == ["meta"]
+    assert found.suggestions == ()
+    assert found.estimate.sentence.startswith("It cannot fit: about ")
+    assert "1 MiB are free; choose a smaller size" in found.estimate.sentence
+
+
+def test_the_memory_that_is_free_is_known_here():
+    assert 2**20 < room.available("cpu") < 2**50
+
+
+@pytest.mark.parametrize(("size", "says"), [(100, "100 bytes"), (2**20, "1 MiB"), (3 * 2**39, "1.5e+03 GiB|1.5 TiB")])
+def test_sizes_in_words(size, says):
+    assert room._bytes(size) in says.split("|")
+
+
+def test_what_cannot_be_built_is_one_sentence():
+    with pytest.raises(ex.SpecError):
+        ex.advise(small(operator="shaw"))
+
+
+def test_advice_reads_well():
+    text = repr(ex.advise(small()))
+    assert "1,024 unknowns and 1,024 data" in text
+    assert "1. " in text
+    assert np.all([len(line) < 300 for line in text.splitlines()])
