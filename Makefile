@@ -1,4 +1,5 @@
 # make lab     JupyterLab on notebooks/00-start-here.ipynb; ARGS="--no-browser --port=8899" passes through
+# make app     the Explorer as a page of its own, by Voila; ARGS as for lab
 # make test    lint, then every test; ARGS="tests/solvers -k cgls" narrows it
 # make lint    ruff, mypy and the import contracts
 # make bench   times as ratios to the bare operator
@@ -17,10 +18,13 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 BROWSER := $(if $(filter true,$(CI)),EXPLORER_REQUIRE_BROWSER=1)
 WORKERS ?= auto
 
-.PHONY: lab test lint bench soak docs clean chromium
+.PHONY: lab app test lint bench soak docs clean chromium
 
 lab: $(VENV)/installed
 	$(BIN)/python -m explorer lab $(ARGS)
+
+app: $(VENV)/served
+	$(BIN)/python -m explorer app $(ARGS)
 
 test: lint chromium
 	$(BROWSER) $(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadgroup $(ARGS)
@@ -53,6 +57,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing the pinned packages into $(VENV): a few minutes, and up to 6 GB with CUDA, the first time."
 	$(INSTALL) hatchling
 	$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/served: $(VENV)/installed
+	$(INSTALL) --no-build-isolation --editable '.[voila]'
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed

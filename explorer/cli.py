@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="explorer", description="Inverse problems, live.", allow_abbrev=False)
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
-    for add in (_add_lab, _add_run, _add_notebook, _add_list, _add_describe, _add_file):
+    for add in (_add_lab, _add_app, _add_run, _add_notebook, _add_list, _add_describe, _add_file):
         add(commands)
     options, rest = parser.parse_known_args(argv)
     if rest and not options.passes_on:
@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("explorer: interrupted\n")
         return 130
 
+
+#: what a page may load: nothing from another machine, such as the icons that Voila would fetch
+_OWN_ONLY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws: wss:"
 
 # A command is one `_add_<name>`, which declares its arguments, and one `_<name>`, which runs it.
 
@@ -74,6 +77,38 @@ def _lab(_options: argparse.Namespace, rest: list[str]) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")  # in a container the only user is often root
     LabApp.launch_instance(arguments + rest)
+    return 0
+
+
+def _add_app(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "app",
+        help="open the Explorer as a page of its own, by Voila",
+        description="Open the Explorer as a page of its own, by Voila; no cell and no source is shown.",
+        epilog="All other arguments go to `voila`, for example --no-browser --port=8866.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=_app, passes_on=True)
+
+
+def _app(_options: argparse.Namespace, rest: list[str]) -> int:
+    import tempfile
+
+    import nbformat
+
+    try:
+        from voila.app import Voila
+    except ImportError:
+        sys.stderr.write("explorer: the page needs Voila: install explorer-inverse[voila].\n")
+        return 1
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import explorer as ex\n\nex.Explorer()")])
+    page.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    page.metadata.title = "Explorer"
+    with tempfile.TemporaryDirectory(prefix="explorer-") as folder:
+        notebook = Path(folder) / "explorer.ipynb"
+        nbformat.write(page, notebook)
+        settings = f"--Voila.tornado_settings={{'headers': {{'Content-Security-Policy': {_OWN_ONLY!r}}}}}"
+        Voila.launch_instance([str(notebook), settings, *rest])
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -139,7 +140,7 @@ def advise(spec: RunSpec) -> Advice:
         return Advice((taken.refusal,), (), taken)
     facts = _Facts.of(build(spec), spec)
     found: list[Suggestion] = []
-    for changes, why in [*_candidates(facts), *_rest(spec)]:
+    for changes, why in itertools.chain(_candidates(facts), _rest(spec)):
         changed = _made(spec, changes)
         if changed is not None and changed.solver.name not in [s.spec.solver.name for s in found]:
             found.append(Suggestion(_title(changed, spec), why, changed))
@@ -256,8 +257,10 @@ def _candidates(facts: _Facts) -> Iterator[Candidate]:
             why = "Fewer data than unknowns: total variation fills in what is missing, if the truth is made of pieces."
         prior = {"name": "tv", "params": {"weight": _weight(facts)}}
         yield {"solver": "pdhg", "prior": prior, "rule": "fixed"}, why
-    why = "It projects onto a small space and chooses λ there in every step: no stopping to get wrong."
-    yield {"solver": "hybrid_lsqr", "prior": "none", "rule": "fixed"}, why
+    falls = facts.decay.kind != "none" if facts.decay is not None else A.codomain.size >= A.domain.size
+    if falls:  # on a flat spectrum its λ is too large
+        why = "It projects onto a small space and chooses λ there in every step: no stopping to get wrong."
+        yield {"solver": "hybrid_lsqr", "prior": "none", "rule": "fixed"}, why
     why = "The same iterates as conjugate gradients, safer in low precision; its bases show what it sees."
     yield {"solver": "lsqr", "prior": "none", **_stopped(facts)}, why
 
@@ -370,7 +373,7 @@ def _seconds(spec: RunSpec, per_step: Mapping[str, int], steps: int) -> float | 
     clock.start()
     ends = [snapshot.seconds for snapshot, _ in zip(prepare(spec, problem, enough), range(TRIED), strict=False)]
     clock.cancel()
-    stepped = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else 0.0
+    stepped = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0] if ends else TRIAL
     each = max(applied or 0.0, stepped)
     return steps * each if each else None
 

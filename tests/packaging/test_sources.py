@@ -34,7 +34,7 @@ def declared(requirements: list[str]) -> set[str]:
 
 def test_every_third_party_import_is_declared():
     extras = PROJECT["optional-dependencies"]
-    known = declared(PROJECT["dependencies"] + extras["dask"] + extras["peers"] + extras["mri"])
+    known = declared(PROJECT["dependencies"] + extras["dask"] + extras["peers"] + extras["mri"] + extras["voila"])
     distributions = packages_distributions()
     files = sorted((ROOT / "explorer").glob("**/*.py"))
     assert files
