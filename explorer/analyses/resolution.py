@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from explorer.solvers.freedom import Influence
 #: unknowns (or data) up to which a diagonal is computed exactly, one application an entry: in the singular basis, and
 #: where every application is a run of CGLS
 EXACT, EXACT_RUNS = 4096, 256
+#: Krylov methods that can be run again with their step lengths held
+_HELD = ("lengths", "AᴴA + λI")
 
 
 class Basis:
@@ -109,6 +112,30 @@ class Resolution:
     sentence: str
 
 
+@dataclass(frozen=True)
+class PointResponse:
+    """What a linear method makes of one point of size one, without noise.
+
+    Attributes
+    ----------
+    at : tuple of int
+        Where it is.
+    response : Tensor
+        ``R eⱼ`` in the shape of the domain.
+    gain : float
+        ``Rⱼⱼ``: its height at the point.
+    width : float
+        Full width at half maximum, in pixels: side of a square (interval, cube) with as many pixels.
+    sentence : str
+    """
+
+    at: tuple[int, ...]
+    response: Tensor
+    gain: float
+    width: float
+    sentence: str
+
+
 @analysis(
     "Resolution",
     papers=[
@@ -148,9 +175,9 @@ def resolution(
     units = X.zeros((points,))
     units[(torch.arange(points), *torch.from_numpy(places).T)] = 1
     responses = model(units)
-    flat, ones = responses.reshape(points, -1).abs().double(), units.reshape(points, -1).abs().double()
-    gain = (flat * ones).sum(-1)
-    width = (flat >= flat.amax(-1, keepdim=True) / 2).sum(-1).double() ** (1 / X.ndim)
+    ones = units.reshape(points, -1).abs().double()
+    gain = (responses.reshape(points, -1).abs().double() * ones).sum(-1)
+    width = _widths(responses, X)
     rng = Rng(seed, "analysis/resolution")
     exact = EXACT if within_reach(A) else EXACT_RUNS
     diagonal, wrong = diagonal_of(model, X, probes, rng.fork("model"), exact)
@@ -166,17 +193,93 @@ def resolution(
     )
 
 
+def _widths(responses: Tensor, space: Space) -> Tensor:
+    """Return the full width at half maximum of each response, shape ``(p,)``."""
+    flat = responses.reshape(-1, space.size).abs().double()
+    return (flat >= flat.amax(-1, keepdim=True) / 2).sum(-1).double() ** (1 / space.ndim)
+
+
+@torch.no_grad()
+def point_response(
+    A: LinearOperator,
+    history: Mapping[str, Any],
+    solver: str,
+    settings: Mapping[str, Any],
+    at: tuple[int, ...],
+    step: int = 0,
+) -> PointResponse:
+    """Return what a run of a linear method would make of a single point: its data go through the same method.
+
+    Costs as much as `step` steps where structure gives no decomposition. Of a method that depends on the data it is
+    the linear map that it was for them.
+
+    Parameters
+    ----------
+    A : LinearOperator
+    history : mapping
+        Of the run, columns of shape ``(steps, *batch)``; of the first sample.
+    solver : str
+        Name of the method.
+    settings : mapping
+        Its knobs.
+    at : tuple of int
+        Index of the point in the domain.
+    step : int
+        After so many steps; 0 means the last.
+
+    Raises
+    ------
+    SpecError
+        If the method is not linear or tells no filter, or the operator is too large for its filter factors.
+    """
+    if solver not in solvers or not FILTERING.admits(solver):
+        title = solvers[solver].title if solver in solvers else repr(solver)
+        raise SpecError(
+            f"{title} has no point response: it is no linear method that tells its filter, and what it makes of a "
+            "point depends on everything around it; run 'cgls' or 'tikhonov' to see one",
+            "solver",
+        )
+    if not SINGLE.admits(A):
+        raise SpecError(f"a point response needs {SINGLE.says}, and {A.title} is not one")
+    X = A.domain
+    assert isinstance(X, Space)
+    if len(at) != X.ndim or not all(0 <= i < n for i, n in zip(at, X.shape, strict=True)):
+        raise SpecError(f"there is no point {at} in {X}", "at")
+    steps = len(next(iter(history.values())))
+    unit = X.zeros()
+    unit[at] = 1
+    response = _of_point(A, unit, history, solver, settings, min(step or steps, steps))
+    gain, width = float(response[at].abs()), float(_widths(response, X)[0])
+    where = f"sample {at[0]}" if X.ndim == 1 else f"pixel {at}"
+    said = (
+        f"A point of size one at {where} comes back with {100 * gain:.2g} % of its height and {width:.2g} "
+        f"{'sample' if X.ndim == 1 else 'pixel'}{'s' if f'{width:.2g}' != '1' else ''} wide."
+    )
+    return PointResponse(tuple(at), response, gain, width, said)
+
+
+def _of_point(
+    A: LinearOperator, unit: Tensor, history: Mapping[str, Any], solver: str, settings: Mapping[str, Any], k: int
+) -> Tensor:
+    """Return ``R eⱼ``, by the steps of the method itself where they do not depend on the data."""
+    traits = solvers[solver].traits
+    if A.has_svd or "filter" not in traits or "per_step" not in traits:
+        return _maps(A, history, solver, settings, k, dense=traits.get("krylov") != _HELD)[0](unit[None])[0]
+    steps = solvers[solver].bind({"A": A, "y": A(unit)}, settings)()
+    return next(islice(steps, k - 1, None)).x
+
+
 def _maps(
-    A: LinearOperator, history: Mapping[str, Any], solver: str, settings: Mapping[str, Any], k: int
+    A: LinearOperator, history: Mapping[str, Any], solver: str, settings: Mapping[str, Any], k: int, dense: bool = True
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Return ``R = K A`` and ``N = A K`` of a method, of its first sample, as maps."""
-    if within_reach(A):
+    """Return ``R = K A`` and ``N = A K`` of a method, of its first sample, as maps; through a `dense` matrix or not."""
+    if A.has_svd or (dense and within_reach(A)):
         basis = Basis(A)
         values = basis.s.cpu().numpy().astype(np.float64)
         found = factors_at(values, history, solver, settings, k)
         factors = torch.from_numpy(np.ascontiguousarray(found.reshape(-1, len(values))[0])).to(basis.s)
         return lambda x: basis.unknown(factors * basis.of_unknown(x)), lambda y: basis.data(factors * basis.of_data(y))
-    if solvers[solver].traits.get("krylov") != ("lengths", "AᴴA + λI"):
+    if solvers[solver].traits.get("krylov") != _HELD:
         raise SpecError(f"{A.title} is too large for the filter factors of {solver!r}: run 'cgls'", "solver")
     lengths = [np.asarray(history[name]).reshape(len(history[name]), -1)[:k, 0] for name in ("alpha", "beta")]
     damping = float(np.asarray(settings.get("damping", 0.0)).reshape(-1)[0])

@@ -215,8 +215,9 @@ function render({ model, el }) {
   caption.className = "ex-caption";
   range.className = "ex-range";
   canvas.setAttribute("role", "img");
-  canvas.title = "Drag to look at a part, double click for the whole; click for the values along a row.\n"
-    + "Keys: arrows move the cursor, + and − zoom, Esc shows the whole, Enter draws the row.";
+  const click = model.get("click");
+  canvas.title = `Drag to look at a part, double click for the whole${click && `; click for ${click}`}.\n`
+    + `Keys: arrows move the cursor, + and − zoom, Esc shows the whole${click && `, Enter for ${click}`}.`;
   caption.append(title, note, range);
   frame.append(canvas, empty);
   el.append(frame, caption);

@@ -39,6 +39,8 @@ class Picture(anywidget.AnyWidget):
         Caption, a fact at its right, the scale, and the whole in one sentence for those who cannot see it.
     stale : bool
         Whether the picture belongs to other settings than those now chosen.
+    click : str
+        What a click shows; nothing if empty.
     """
 
     _esm = HERE / "canvas.js"
@@ -58,6 +60,7 @@ class Picture(anywidget.AnyWidget):
     range_text = traitlets.Unicode("").tag(sync=True)
     description = traitlets.Unicode("").tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)
+    click = traitlets.Unicode("the values along a row").tag(sync=True)
 
     def show(self, panel: Panel) -> None:
         """Draw a panel: one message, whatever it changes."""

@@ -29,10 +29,11 @@ from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
+from explorer.widgets.looking import PointPanel
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
 
-TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Misfit", "Profile", "Compare", "Code", "About")
+TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Misfit", "Profile", "Point", "Compare", "Code", "About")
 #: tabs that need the singular values
 _SPECTRAL = ("Spectrum", "Filter")
 #: singular values at which filter factors are drawn
@@ -78,8 +79,10 @@ class Screen:
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
         self._panels: dict[str, Panel] = {}  # what the pictures show
         self._height = 0.5  # where the row of the profile is
-        for picture in self.pictures.values():
+        for name, picture in self.pictures.items():
             picture.on_msg(self._point)
+            picture.click = "its point response" if name == "Reconstruction" else "the values along a row"
+        self.pointing = PointPanel(lock)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
         self.tabs = Tabs(titles=list(TABS))
@@ -94,13 +97,14 @@ class Screen:
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
-        for panel in (self._compare_panel, self._code_panel, self._about_panel):
+        for panel in (self.pointing, self._compare_panel, self._code_panel, self._about_panel):
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),
             self.scrubber,
             self.tabs,
             self.explained,
+            self.pointing,
             self._compare_panel,
             self._code_panel,
             self._about_panel,
@@ -112,7 +116,9 @@ class Screen:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
-        return all([wait(timeout) for wait in (self._analysing.wait, self.share.wait, self.advice.wait)])
+        return all(
+            [wait(timeout) for wait in (self._analysing.wait, self.share.wait, self.advice.wait, self.pointing.wait)]
+        )
 
     def fit(self, width: int) -> None:
         """Fill a place of another width in pixels."""
@@ -138,6 +144,7 @@ class Screen:
         stale = self.shown is not None and self.shown != spec
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = stale
+        self.pointing.mark(stale)
         old = stale and self._selected not in ("Compare", "Parameter")  # which are not of the run on the screen
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
@@ -206,6 +213,7 @@ class Screen:
         step = self._step
         x = _iterates(run).get(step, run.x)
         name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
+        self.pointing.show(run, step)
         direct = len(run.history.get("seconds", ())) < 2
         self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", _system(run.history, step)))
 
@@ -217,15 +225,19 @@ class Screen:
         if self._selected == "Profile":
             self._draw_chart()
 
-    def _point(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
-        """Draw the values along the row of a picture that was clicked."""
+    def _point(self, picture: Any, content: Mapping[str, Any], _: Any) -> None:
+        """Look at what was clicked: of the reconstruction the point's response, else the values along the row."""
         with self._lock:
             try:
-                self._height = min(max(float(content["at"][0]), 0.0), 1.0)
-            except (KeyError, IndexError, TypeError, ValueError):
+                row, column = (min(max(float(f), 0.0), 1.0) for f in content["at"])
+            except (KeyError, TypeError, ValueError):
                 return
+            self._height = row
             if self._selected == "Profile":
                 self._draw_chart()
+            elif picture is self.pictures["Reconstruction"]:
+                self.pointing.choose((row, column))
+                self.tabs.selected = TABS.index("Point")
             else:
                 self.tabs.selected = TABS.index("Profile")
 
@@ -238,11 +250,12 @@ class Screen:
     def _select(self) -> None:
         """Show the panel of the selected tab."""
         with self._lock:
-            instead = {"Code": self._code_panel, "About": self._about_panel}.get(self._selected)
+            instead = {"Code": self._code_panel, "About": self._about_panel, "Point": self.pointing}.get(self._selected)
             shown = [instead] if instead else [self.explained]
             shown += [self._compare_panel] if self._selected == "Compare" else []
-            for panel in (self.explained, self._compare_panel, self._code_panel, self._about_panel):
+            for panel in (self.explained, self.pointing, self._compare_panel, self._code_panel, self._about_panel):
                 (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
+            self.pointing.look(self._selected == "Point")
             self.show_spec(self._spec)
             self._draw_chart()
 

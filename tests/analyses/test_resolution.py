@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.analyses.resolution import Basis, diagonal_of
+from explorer.analyses.resolution import Basis, diagonal_of, point_response
+from explorer.catalogue import SpecError
 from explorer.linalg import Rng, Space
 from tests import support
 from tests.analyses.test_spectrum import Mirrored, hidden
@@ -55,6 +56,33 @@ def test_more_steps_see_points_more_sharply():
     assert (early.gain < late.gain).all()
     assert (early.width > 1.5 * late.width).all()
     assert "degrees of freedom" in late.sentence
+
+
+@every_case
+@pytest.mark.parametrize("solver", ["cgls", "landweber", "chebyshev", "lsqr"])
+def test_a_point_response_is_a_column_of_the_dense_resolution(case, solver):
+    run = driven(case, solver, 6)
+    A, at = run.problem.A, (5, 7)
+    found = point_response(A, run.history, solver, run.spec.solver.params, at)
+    M = A.to_dense()
+    _, s, Vh = torch.linalg.svd(M, full_matrices=False)  # descending, as the factors
+    factors = torch.tensor(ex.analyse(run, "filter_factors").factors[: len(s)])
+    R = Vh.T @ (factors[:, None] * Vh)
+    column = R[:, at[0] * A.domain.shape[1] + at[1]]
+    support.assert_close(found.response.reshape(-1), column, 1e5)
+    assert found.gain == pytest.approx(float(abs(column[at[0] * A.domain.shape[1] + at[1]])), rel=1e-8)
+    earlier = point_response(A, run.history, solver, run.spec.solver.params, at, 2)
+    assert earlier.gain < found.gain
+    assert f"{100 * found.gain:.2g} % of its height" in found.sentence
+
+
+def test_a_method_that_is_not_linear_has_no_point_response():
+    run = driven("structure", "pdhg", 3, prior="tv")
+    with pytest.raises(SpecError, match="no linear method"):
+        point_response(run.problem.A, run.history, "pdhg", run.spec.solver.params, (5, 7))
+    run = driven("structure", "cgls", 3)
+    with pytest.raises(SpecError, match="no point"):
+        point_response(run.problem.A, run.history, "cgls", run.spec.solver.params, (16, 0))
 
 
 @support.every_seed
