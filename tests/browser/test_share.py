@@ -10,7 +10,9 @@ import explorer as ex
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 PATIENCE = 30_000
-SPEC = ex.RunSpec(problem={"name": "blocks", "params": {"size": 64}}, solver="lsqr", seed=7)
+SPEC = ex.RunSpec(
+    problem={"name": "blocks", "params": {"size": 64}}, solver="lsqr", seed=7, stop=ex.Choice("budget", steps=60)
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def _named(page, name):
 
 
 def test_the_page_shows_and_solves_what_the_link_says(page):
-    page.wait_for_function("document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
+    page.wait_for_function("document.querySelector('.ex-progress').innerText.startsWith('60 steps')")
     page.wait_for_function(
         "[...document.querySelectorAll('[role=combobox]')].some(b => b.textContent === 'LSQR')", timeout=PATIENCE
     )

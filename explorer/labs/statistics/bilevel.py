@@ -54,6 +54,7 @@ class RidgeFamily:
     bands: int
 
     says = "a family of ridge regressions"
+    _movable = True
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the ridge weight of each unknown, shape ``(*batch, d)``."""

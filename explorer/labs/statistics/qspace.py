@@ -131,6 +131,7 @@ def estimate(y: Tensor, kept: list[int] | Tensor, mean: Tensor, covariance: Tens
     "Linear estimate learned from a population",
     papers=_PAPERS,
     equation=r"\hat x = m + C P^T (P C P^T + \sigma^2 I)^{-1} (y - P m)",
+    reads=1,
     reports=("residual",),
 )
 def population_estimate(
@@ -145,7 +146,7 @@ def population_estimate(
     mean, covariance = learned(A.directions, A.b)
     variance: Tensor | float = level**2
     if noise_norm is not None:
-        variance = (noise_norm.double().mean() ** 2 / A.codomain.size).clamp(min=1e-12).to(y.dtype)
+        variance = (noise_norm.square() / A.codomain.size).clamp(min=1e-12).to(y.dtype)[..., None, None]
     x = estimate(y, A.kept, mean, covariance, variance)
     return Solution(x, residual=A.codomain.norm(y - A(x)))
 
