@@ -13,6 +13,7 @@ from torch import Tensor
 
 from explorer.linalg import Space
 from explorer.linalg.spaces import complex_dtype
+from explorer.operators.algebra import Adjoint
 from explorer.operators.base import SVD, Diagonal, Identity, LinearOperator, phase
 
 
@@ -189,4 +190,26 @@ class Diagonalized(LinearOperator):
         return SVD(right if self.positive else right @ signs, self.values.abs(), right)
 
 
-__all__ = ["Cosine", "Diagonalized", "Fourier", "Hartley", "Identity", "Sine", "dct", "idct", "on_real_parts"]
+def same_transform(a: LinearOperator, b: LinearOperator) -> bool:
+    """Say whether two bases are the same by structure: one object, or one transform of one space."""
+    if a is b:
+        return True
+    if type(a) is not type(b) or a.domain != b.domain or a.codomain != b.codomain:
+        return False
+    if isinstance(a, Adjoint) and isinstance(b, Adjoint):
+        return same_transform(a.operator, b.operator)
+    return isinstance(a, Cosine | Fourier | Hartley | Identity | Sine)
+
+
+__all__ = [
+    "Cosine",
+    "Diagonalized",
+    "Fourier",
+    "Hartley",
+    "Identity",
+    "Sine",
+    "dct",
+    "idct",
+    "on_real_parts",
+    "same_transform",
+]
