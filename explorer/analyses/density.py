@@ -11,19 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explorer.analyses.spectrum import DECOMPOSABLE, SINGLE, decompose
-from explorer.catalogue import Help, Linear, Log, SpecError, analysis
+from explorer.analyses.spectrum import SINGLE
+from explorer.catalogue import Help, Linear, Log, analysis
 from explorer.linalg import Rng
 from explorer.linalg.block_krylov import Flat
-from explorer.linalg.quadrature import (
-    chebyshev_moments,
-    kernel_density,
-    lanczos,
-    marchenko_pastur,
-    marchenko_pastur_edges,
-    quadrature,
-    semicircle,
-)
+from explorer.linalg.quadrature import chebyshev_moments, kernel_density, lanczos, quadrature
 from explorer.operators.base import LinearOperator
 
 #: points of a density, and entries of the Lanczos vectors that are held at a time
@@ -139,85 +131,3 @@ def density_of_states(
 def _mean(values: Tensor) -> tuple[float, float]:
     """Return the mean and its standard error."""
     return float(values.mean()), float(values.std()) / math.sqrt(len(values))
-
-
-@dataclass(frozen=True)
-class RandomLaw:
-    """A spectrum beside that of a matrix of independent entries with the same size and norm.
-
-    Attributes
-    ----------
-    law : str
-        ``Marchenko–Pastur`` for eigenvalues of ``AᴴA / m``, or ``semicircle`` for those of a self-adjoint A.
-    values : NDArray
-        The eigenvalues, descending; zeros that the shape alone makes are left out.
-    grid, density : NDArray
-        The law, of integral one over these values.
-    edges : tuple of float
-        The ends of the bulk.
-    outliers : int
-        Values beyond them by more than three times the fluctuation of the last one, ``n^(−2/3)`` of the width.
-    distance : float
-        Largest difference of the distribution functions (Kolmogorov & Smirnov).
-    sentence : str
-    """
-
-    law: str
-    values: NDArray[np.floating]
-    grid: NDArray[np.floating]
-    density: NDArray[np.floating]
-    edges: tuple[float, float]
-    outliers: int
-    distance: float
-    sentence: str
-
-
-@analysis(
-    "Random-matrix law",
-    papers=[
-        "Marchenko & Pastur 1967: Distribution of eigenvalues for some sets of random matrices",
-        "Wigner 1958: On the distribution of the roots of certain symmetric matrices",
-    ],
-    equation=r"\rho(\lambda) = \frac{\sqrt{(\lambda_+ - \lambda)(\lambda - \lambda_-)}}{2\pi\sigma^2\gamma\lambda}",
-)
-@torch.no_grad()
-def random_matrix_law(A: Annotated[LinearOperator, DECOMPOSABLE]) -> RandomLaw:
-    """Is this spectrum that of pure chance? What sticks out of the bulk is structure.
-
-    Raises
-    ------
-    SpecError
-        If all singular values are zero.
-    """
-    m, n = A.codomain.size, A.domain.size
-    if A.self_adjoint and not A.has_svd:
-        matrix = A.to_dense()
-        values = torch.linalg.eigvalsh((matrix + matrix.mH) / 2).double().flip(0)
-        radius = 2 * float((values**2).mean().sqrt())
-        edges, law = (-radius, radius), "semicircle"
-        density = lambda at: semicircle(at, radius)  # noqa: E731
-    else:
-        (s,) = decompose(A)
-        values = s.double() ** 2 / m
-        variance, ratio = float((s.double() ** 2).sum()) / (m * n), n / m
-        edges, law = marchenko_pastur_edges(ratio, variance), "Marchenko–Pastur"
-        density = lambda at: marchenko_pastur(at, ratio, variance) * max(1.0, ratio)  # noqa: E731
-    if not float(values.abs().max()):
-        raise SpecError(f"{A.title} is zero, and has no spectrum to compare", "A")
-    angle = torch.linspace(0, math.pi, 4001, dtype=torch.float64, device=values.device)
-    fine = (edges[1] + edges[0]) / 2 - (edges[1] - edges[0]) / 2 * torch.cos(angle)
-    cumulative = torch.cat((angle.new_zeros(1), torch.cumulative_trapezoid(density(fine), fine)))
-    places = torch.searchsorted(fine, values.flip(0)).clamp(max=4000)
-    predicted = torch.where(values.flip(0) >= edges[1], 1.0, cumulative[places])
-    count = len(values)
-    steps = torch.arange(1, count + 1, dtype=torch.float64, device=values.device) / count
-    distance = float(torch.maximum((predicted - steps).abs(), (predicted - steps + 1 / count).abs()).max())
-    slack = 3 * (edges[1] - edges[0]) * count ** (-2 / 3)
-    outliers = int(((values > edges[1] + slack) | (values < edges[0] - slack)).sum())
-    grid = fine[:: max(1, 4000 // GRID)]
-    said = (
-        f"{outliers} of {count} eigenvalues stick out of the bulk [{edges[0]:.3g}, {edges[1]:.3g}] of the {law} law; "
-        f"the distributions differ by at most {100 * distance:.2g} %."
-    )
-    eigenvalues, lines, drawn = (t.cpu().numpy() for t in (values, grid, density(grid)))
-    return RandomLaw(law, eigenvalues, lines, drawn, edges, outliers, distance, said)

@@ -90,28 +90,3 @@ def kernel_density(moments: Tensor, at: Tensor, low: float, high: float) -> Tens
     series = torch.cos(angle[:, None] * j) @ weights
     root = torch.where(inside, (1 - x**2).clamp(min=1e-300).sqrt(), 1.0)
     return torch.where(inside, series / (math.pi * root), 0.0) * 2 / (high - low)
-
-
-def marchenko_pastur(at: Tensor, ratio: float, variance: float = 1.0) -> Tensor:
-    """Return the density of eigenvalues of ``XᴴX / m``, X of m × n independent entries, ``ratio = n/m``, zeros apart.
-
-    Marchenko & Pastur 1967: Distribution of eigenvalues for some sets of random matrices. It integrates to
-    ``min(1, 1/ratio)``.
-    """
-    low, high = marchenko_pastur_edges(ratio, variance)
-    inside = (at > low) & (at < high)
-    body = ((high - at) * (at - low)).clamp(min=0).sqrt()
-    return torch.where(inside, body / (2 * math.pi * variance * ratio * torch.where(inside, at, 1.0)), 0.0)
-
-
-def marchenko_pastur_edges(ratio: float, variance: float = 1.0) -> tuple[float, float]:
-    """Return the ends of the bulk, ``σ² (1 ∓ √ratio)²``."""
-    return variance * (1 - math.sqrt(ratio)) ** 2, variance * (1 + math.sqrt(ratio)) ** 2
-
-
-def semicircle(at: Tensor, radius: float) -> Tensor:
-    """Return Wigner's density ``2/(π R²) √(R² − x²)`` of a symmetric matrix of independent entries, R = 2σ√n.
-
-    Wigner 1958: On the distribution of the roots of certain symmetric matrices.
-    """
-    return 2 / (math.pi * radius**2) * (radius**2 - at**2).clamp(min=0).sqrt()
