@@ -6,8 +6,9 @@ they are near 1 where the data are believed and near 0 where they are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,23 +16,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explorer.analyses.krylov import ritz_values
-from explorer.analyses.spectrum import DECOMPOSABLE, SINGLE, decompose, values_of
+from explorer.analyses.krylov import least_residual_zeros, ritz_values
+from explorer.analyses.spectrum import DECOMPOSABLE, SINGLE, decompose, signed_values, values_of
 from explorer.catalogue import Capability, Log, SpecError, analysis, solvers
-from explorer.operators.base import LinearOperator
+from explorer.operators.base import Diagonal, LinearOperator
 
 #: operators whose eigenvalues are a function of A's singular values, as solvers name them
 _OF_GRAM = ("AᴴA", "AᴴA + λI")
 
 
-def _filters(name: Any) -> bool:
+def _tells(name: Any) -> bool:
     if name not in solvers:
         return False
     traits = solvers[name].traits
-    return "filter" in traits or traits.get("krylov", ("", ""))[1] in ("A", *_OF_GRAM)
+    polynomial = traits.get("krylov", ("", ""))[1] in ("A", *_OF_GRAM) and traits.get("zeros", "ritz") != "unknown"
+    return "filter" in traits or polynomial
 
 
-FILTERING = Capability("a run of a linear method that tells its filter", _filters)
+def _filters(name: Any) -> bool:
+    return _tells(name) and "weighted" not in solvers[name].traits
+
+
+TELLING = Capability("a run of a linear method that tells its filter", _tells)
+FILTERING = Capability("a run of a linear method that tells its filter of the operator's own singular values", _filters)
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,16 @@ class FilterFactors:
         Number of steps after which the method has them.
     ritz : NDArray or None
         For a Krylov method the zeros of the residual polynomial as singular values, descending, shape
-        ``(*batch, step)``: there the filter factor is 1.
+        ``(*batch, step)``: there the filter factor is 1 (with damping, what damping leaves of it). Ritz values, or the
+        harmonic ones of a method of least residual.
     dof : NDArray
         Sum of the factors: effective degrees of freedom, shape ``(*batch,)``.
     sentence : str
         What this means for the answer.
+    of : str
+        Whose singular values they are: A's, or those of A between the weights of the method.
+    weights : tuple of Tensor
+        Those weights, of data and unknown: ``W A V`` is what was decomposed, ``x = V Σ φᵢ (ûᵢᴴ W y / σᵢ) v̂ᵢ``.
     """
 
     values: NDArray[np.floating]
@@ -61,6 +73,8 @@ class FilterFactors:
     ritz: NDArray[np.floating] | None
     dof: NDArray[np.floating]
     sentence: str
+    of: str = "A"
+    weights: tuple[Tensor | None, Tensor | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -93,13 +107,14 @@ def factors_at(
     settings: Mapping[str, Any],
     step: int,
     norm: float | None = None,
+    weighted: bool = False,
 ) -> NDArray[np.floating]:
     """Return the filter factors of a method at any singular values.
 
     Parameters
     ----------
     values : NDArray
-        Where they are wanted, shape ``(n,)``.
+        Where they are wanted, shape ``(n,)``; for a method on a self-adjoint A its eigenvalues, of either sign.
     history : mapping
         Of the run, columns of shape ``(steps, *batch)``.
     solver : str
@@ -110,14 +125,17 @@ def factors_at(
         After so many steps.
     norm : float, optional
         ``‖A‖``; the largest of `values` unless given.
+    weighted : bool
+        Whether the values are those of the operator between the weights of the method.
 
     Returns
     -------
     NDArray
         Shape ``(*batch, n)``.
     """
-    if not FILTERING.admits(solver):
-        raise SpecError(f"filter factors need {FILTERING.says}, and {solver!r} is not one: run 'cgls'", "solver")
+    able = TELLING if weighted else FILTERING
+    if not able.admits(solver):
+        raise SpecError(f"filter factors need {able.says}, and {solver!r} is not one: run 'cgls'", "solver")
     traits = solvers[solver].traits
     values = np.asarray(values, np.float64)
     if "filter" in traits:
@@ -125,8 +143,13 @@ def factors_at(
         chosen = {name: history[name][step - 1] for name in settings if name in history}  # what a rule chose
         return np.asarray(made(values, step, float(values.max() if norm is None else norm), {**settings, **chosen}))
     _, of = traits["krylov"]
-    damping = np.asarray(settings.get("damping", 0.0), np.float64)[..., None]
-    ritz = ritz_values(history, solver, step=step).values + (damping if of == "AᴴA" else 0.0)
+    zeros = traits.get("zeros", "ritz")
+    told = history["regularization"][step - 1] if zeros == "damped" else settings.get("damping", 0.0)
+    damping = np.asarray(told, np.float64)[..., None]
+    if zeros == "harmonic":
+        ritz = least_residual_zeros(history, solver, step, damping)
+    else:
+        ritz = ritz_values(history, solver, step=step).values + (damping if of == "AᴴA" else 0.0)
     at = values if of == "A" else values**2 + damping
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = np.where(at > 0, values**2 / at, 1.0) if of in _OF_GRAM else 1.0
@@ -182,7 +205,7 @@ def _logarithm(
 def filter_factors(
     A: Annotated[LinearOperator, SINGLE],
     history: Mapping[str, Any],
-    solver: Annotated[str, FILTERING],
+    solver: Annotated[str, TELLING],
     settings: Mapping[str, Any],
     *,
     step: Annotated[int, Log(0, 100_000, unit="steps", help="after so many steps; 0: the last")] = 0,
@@ -192,7 +215,9 @@ def filter_factors(
     Conjugate gradients have ``φ = 1 − p_k(σ²)`` with their residual polynomial; the zeros of p are the Ritz values, so
     that a direction counts as solved when a Ritz value has come to it. The factors make the iterate again to rounding
     until a first Ritz value has converged to rounding; beyond, orthogonality is lost and the agreement is some digits.
-    Of an operator too large to decompose they are those of the leading directions.
+    MINRES and LSMR have the polynomial of least residual, whose zeros are the harmonic Ritz values; SIRT and Cimmino
+    filter the singular values of A between their weights. Of an operator too large to decompose they are those of the
+    leading directions.
 
     Raises
     ------
@@ -201,26 +226,53 @@ def filter_factors(
     """
     steps = len(history["seconds"]) if "seconds" in history else len(next(iter(history.values())))
     k = min(step or steps, steps)
-    return filter_report(values_of(A), history, solver, settings, k)
+    weights = solvers[solver].traits.get("weighted")
+    if weights is None:
+        return filter_report(_seen(A, solver), history, solver, settings, k)
+    made = weights(A, settings)
+    if made is None:
+        raise SpecError(f"with these settings {solvers[solver].title} is not linear, and has no filter", "solver")
+    for place, weight in zip("lr", made, strict=True):
+        if weight is not None:
+            side = Diagonal(A.codomain if place == "l" else A.domain, weight)
+            A = side @ A if place == "l" else A @ side
+    found = filter_report(values_of(A), history, solver, settings, k, weighted=True)
+    return replace(found, of="A between the weights of the method", weights=made)
+
+
+def _seen(A: LinearOperator, solver: str) -> NDArray[np.floating]:
+    """Return the values that a method filters: of a method on A itself with their signs."""
+    return signed_values(A) if solvers[solver].traits.get("krylov", ("", ""))[1] == "A" else values_of(A)
 
 
 def filter_report(
-    values: NDArray[np.floating], history: Mapping[str, Any], solver: str, settings: Mapping[str, Any], step: int
+    values: NDArray[np.floating],
+    history: Mapping[str, Any],
+    solver: str,
+    settings: Mapping[str, Any],
+    step: int,
+    weighted: bool = False,
 ) -> FilterFactors:
     """Return the filter factors at some singular values, descending and the largest among them.
 
     Parameters are those of :func:`factors_at`.
     """
-    values = values.astype(np.float64)
-    factors = factors_at(values, history, solver, settings, step)
+    factors = factors_at(values, history, solver, settings, step, weighted=weighted)
+    sizes: NDArray[np.floating] = np.abs(np.asarray(values, np.float64))
     batch = np.shape(history["residual"])[1:] if "residual" in history else ()
-    factors = np.broadcast_to(factors, (*batch, len(values))) if factors.ndim == 1 else factors
+    factors = np.broadcast_to(factors, (*batch, len(sizes))) if factors.ndim == 1 else factors
     ritz = None
     if "krylov" in solvers[solver].traits:
-        found = ritz_values(history, solver, step=step).values
-        ritz = np.sqrt(found) if solvers[solver].traits["krylov"][1] in _OF_GRAM else found
+        of = solvers[solver].traits["krylov"][1]
+        if solvers[solver].traits.get("zeros") == "harmonic":
+            damping = np.asarray(settings.get("damping", 0.0), np.float64)[..., None]
+            found = least_residual_zeros(history, solver, step, damping)
+            found = found - damping
+        else:
+            found = ritz_values(history, solver, step=step).values
+        ritz = np.sqrt(np.maximum(found, 0)) if of in _OF_GRAM else np.abs(found)
     dof = factors.sum(-1)
-    return FilterFactors(values, factors, step, ritz, dof, _said(values, factors, dof))
+    return FilterFactors(sizes, factors, step, ritz, dof, _said(sizes, factors, dof))
 
 
 def _said(values: NDArray[np.floating], factors: NDArray[np.floating], dof: NDArray[np.floating]) -> str:
@@ -231,6 +283,46 @@ def _said(values: NDArray[np.floating], factors: NDArray[np.floating], dof: NDAr
         f"{passed:,} of {len(values):,} directions pass with more than half their size; the answer has "
         f"{amount:,.3g} effective degrees of freedom."
     )
+
+
+@analysis(
+    "Effective filter",
+    name="effective_filter",
+    papers=[
+        "Jensen & Hansen 2007: Iterative regularization with minimum-residual methods",
+        "Hansen 1998: Rank-deficient and discrete ill-posed problems",
+    ],
+    equation=r"\varphi_i = \sigma_i\, \frac{\langle v_i, x_k\rangle}{u_i^H y}",
+)
+@torch.no_grad()
+def effective_filter(
+    A: Annotated[LinearOperator, DECOMPOSABLE],
+    y: Tensor,
+    iterates: Sequence[tuple[int, Tensor]],
+    *,
+    step: Annotated[int, Log(0, 100_000, unit="steps", help="the kept iterate nearest to it; 0: the last")] = 0,
+) -> FilterFactors:
+    """What an iterate has of each coefficient of the naive solution, whatever the method.
+
+    For a linear method that filters singular values these are its filter factors. GMRES mixes the singular vectors of
+    an operator that is not normal, and TV or l1 those of any: their factors belong to these data alone, and may be
+    negative or above one. NaN where the data are rounding; real parts of complex quotients.
+
+    Raises
+    ------
+    SpecError
+        If the run kept no iterate.
+    """
+    if not iterates:
+        raise SpecError("the run kept no iterates: run with record={'snapshots': 48}", "record")
+    k, x = min(iterates, key=lambda kept: abs(kept[0] - step)) if step else iterates[-1]
+    s, data, found = decompose(A, y, x)
+    size = data.abs()
+    known = (size > A.codomain.eps * A.codomain.norm(y)[..., None]) & (s > 0)
+    ratio = s * (data.conj() * found).real / torch.where(known, size, 1.0) ** 2
+    factors = torch.where(known, ratio, math.nan).double().cpu().numpy()
+    values, dof = s.double().cpu().numpy(), np.nansum(factors, -1)
+    return FilterFactors(values, factors, k, None, dof, _said(values, factors, dof))
 
 
 @analysis(
@@ -256,7 +348,7 @@ def error_split(
     semi-convergence. The filter of a Krylov method depends on the data, noise included; here it is held fixed.
     """
     s, noise, truth = decompose(A, y - clean, x_true)
-    values = s.cpu().numpy().astype(np.float64)
+    values, filtered = s.cpu().numpy().astype(np.float64), _seen(A, solver)
     steps = len(history["seconds"])
     at = np.unique(np.geomspace(1, steps, min(points, steps)).round().astype(int))
     signal = truth.abs().cpu().numpy().astype(np.float64)
@@ -267,7 +359,7 @@ def error_split(
         inverse = np.where(values > 0, 1 / values, 0.0)
     bias, spread = [], []
     for k in at:
-        factors = filter_report(values, history, solver, settings, int(k)).factors
+        factors = filter_report(filtered, history, solver, settings, int(k)).factors
         bias.append(np.sqrt((((factors - 1) * signal) ** 2).sum(-1) + outside) / whole)
         spread.append(np.linalg.norm(factors * inverse * noises, axis=-1) / whole)
     regularization, perturbation = np.stack(bias), np.stack(spread)

@@ -56,7 +56,8 @@ def ritz_values(
     """Eigenvalues of the projection of the operator on the Krylov space that a run has built.
 
     Conjugate gradients (on A, on M A, or as CGLS on AᴴA + λI) give the Lanczos matrix by their step lengths α and β;
-    LSQR gives the lower bidiagonal matrix itself, whose squared singular values these are.
+    LSQR and LSMR give the lower bidiagonal matrix itself, whose squared singular values these are; MINRES gives the
+    Lanczos matrix.
 
     Parameters
     ----------
@@ -75,11 +76,15 @@ def ritz_values(
     recurrence, of = solvers[solver].traits["krylov"]
     alpha, beta = (np.asarray(history[name], np.float64) for name in ("alpha", "beta"))
     going = np.isfinite(alpha) & (alpha > 0)
+    if recurrence == "lanczos":  # whose diagonal may have any sign: it ends where nothing is left beside the space
+        going = np.concatenate((np.ones_like(going[:1]), (np.isfinite(beta) & (beta > 0))[:-1]))
     usable = int(np.logical_and.accumulate(going.reshape(len(alpha), -1).all(1)).sum())
     k = min(step or usable, usable)
     if k == 0:
         raise SpecError("the history has no step before convergence: run longer, or from another start", "history")
-    of_one = _squared_singular_values if recurrence == "bidiagonal" else _eigenvalues
+    of_one = {
+        "lengths": _eigenvalues, "bidiagonal": _squared_singular_values, "lanczos": _tridiagonal_eigenvalues
+    }[recurrence]  # fmt: skip
     columns = zip(alpha[:k].reshape(k, -1).T, beta[:k].reshape(k, -1).T, strict=True)
     values = np.stack([of_one(a, b) for a, b in columns]).reshape(*alpha.shape[1:], k)
     low, high = float(values[..., -1].min()), float(values[..., 0].max())
@@ -97,10 +102,68 @@ def _eigenvalues(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDA
     return eigvalsh_tridiagonal(diagonal, np.sqrt(beta[:-1]) / alpha[:-1])[::-1]
 
 
+def _tridiagonal_eigenvalues(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return those of the tridiagonal matrix with diagonal alpha and subdiagonal beta, descending."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    return eigvalsh_tridiagonal(alpha, beta[:-1])[::-1]
+
+
 def _squared_singular_values(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return those of the lower bidiagonal matrix with diagonal alpha and subdiagonal beta, descending."""
+    return np.linalg.svd(_bidiagonal(alpha, beta), compute_uv=False) ** 2
+
+
+def _bidiagonal(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
     k = len(alpha)
-    bidiagonal = np.zeros((k + 1, k))
-    bidiagonal[np.arange(k), np.arange(k)] = alpha
-    bidiagonal[np.arange(1, k + 1), np.arange(k)] = beta
-    return np.linalg.svd(bidiagonal, compute_uv=False) ** 2
+    lower = np.zeros((k + 1, k))
+    lower[np.arange(k), np.arange(k)] = alpha
+    lower[np.arange(1, k + 1), np.arange(k)] = beta
+    return lower
+
+
+def least_residual_zeros(
+    history: Mapping[str, Any], solver: str, step: int, damping: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Return the zeros of the residual polynomial of MINRES or LSMR after `step` steps: harmonic Ritz values.
+
+    With the Lanczos matrix T and what continues it, ``(T; t eᵀ) = Q R``, they are the reciprocals of the eigenvalues of
+    ``R⁻ᵀ T R⁻¹``, which are real. One of them is infinite where T is singular.
+
+    Parameters
+    ----------
+    history : mapping
+        Of a run.
+    solver : str
+        Its method.
+    step : int
+    damping : NDArray
+        Shift of T, shape ``(*batch, 1)`` or ``(1,)``; the zeros contain it.
+
+    Returns
+    -------
+    NDArray
+        Shape ``(*batch, step)``.
+    """
+    from scipy.linalg import solve_triangular
+
+    alpha, beta = (np.asarray(history[name], np.float64)[:step] for name in ("alpha", "beta"))
+    batch = alpha.shape[1:]
+    shifts = np.broadcast_to(damping[..., 0], batch).reshape(-1)
+    rows = []
+    lanczos = solvers[solver].traits["krylov"][0] == "lanczos"
+    following = beta if lanczos else beta * np.asarray(history["following"], np.float64)[:step]
+    columns = (z.reshape(step, -1).T for z in (alpha, beta, following))
+    for a, b, t, shift in zip(*columns, shifts, strict=True):
+        if lanczos:
+            T = np.diag(a) + np.diag(b[:-1], 1) + np.diag(b[:-1], -1)
+        else:
+            lower = _bidiagonal(a, b)
+            T = lower.T @ lower + shift * np.eye(step)
+        last = np.zeros((1, step))
+        last[0, -1] = t[-1]
+        Q, R = np.linalg.qr(np.concatenate((T, last)))
+        small = solve_triangular(R, Q[:step], trans="T")  # T R⁻¹ is the upper part of Q
+        with np.errstate(divide="ignore"):
+            rows.append(np.sort(1 / np.linalg.eigvalsh((small + small.T) / 2))[::-1])
+    return np.stack(rows).reshape(*batch, step)

@@ -19,7 +19,11 @@ from explorer.operators.base import LinearOperator
 
 PLAIN_KRYLOV = Capability(
     "a run of a Krylov method on the operator itself",
-    lambda name: name in solvers and solvers[name].traits.get("krylov", ("", ""))[1] in ("A", "AᴴA", "AᴴA + λI"),
+    lambda name: (
+        name in solvers
+        and solvers[name].traits.get("krylov", ("", ""))[1] in ("A", "AᴴA", "AᴴA + λI")
+        and solvers[name].traits.get("zeros", "ritz") == "ritz"
+    ),
 )
 
 #: distinct eigenvalues over which the least polynomial is sought; of more, some are left out evenly

@@ -49,6 +49,16 @@ class Basis:
             matrix = torch.stack((matrix.real, matrix.imag), 1).reshape(-1, matrix.shape[1])
         self._u, self.s, self._vh = torch.linalg.svd(matrix, full_matrices=False)
 
+    @property
+    def eigenvalues(self) -> Tensor:
+        """Of a self-adjoint operator: the singular values with their signs."""
+        if self.A.positive:
+            return self.s
+        if self._svd is None:
+            return self.s * (self._u.conj() * self._vh.mH).sum(0).real.sign()
+        one = torch.ones(self._svd.s.shape, dtype=self._svd.V.domain.dtype, device=self.s.device)
+        return self.s * self._svd.U.adjoint(self._svd.V(one)).real.sign().reshape(-1)
+
     def of_unknown(self, x: Tensor) -> Tensor:
         """Return ``Vᴴ x``, shape ``(*batch, k)``."""
         batch = self.A.domain.batch(x)
@@ -275,7 +285,8 @@ def _maps(
     """Return ``R = K A`` and ``N = A K`` of a method, of its first sample, as maps; through a `dense` matrix or not."""
     if A.has_svd or (dense and within_reach(A)):
         basis = Basis(A)
-        values = basis.s.cpu().numpy().astype(np.float64)
+        on_A = solvers[solver].traits.get("krylov", ("", ""))[1] == "A"
+        values = (basis.eigenvalues if on_A else basis.s).cpu().numpy().astype(np.float64)
         found = factors_at(values, history, solver, settings, k)
         factors = torch.from_numpy(np.ascontiguousarray(found.reshape(-1, len(values))[0])).to(basis.s)
         return lambda x: basis.unknown(factors * basis.of_unknown(x)), lambda y: basis.data(factors * basis.of_data(y))

@@ -196,6 +196,26 @@ def values_of(A: LinearOperator, vectors: int = 128) -> NDArray[np.floating]:
     return found.values[: shown(found)].cpu().numpy()
 
 
+def signed_values(A: LinearOperator) -> NDArray[np.floating]:
+    """Return the eigenvalues of a self-adjoint operator in the order of :func:`values_of`, which are their moduli."""
+    values = values_of(A)
+    if A.positive:
+        return values
+    if A.has_svd:
+        svd = A.svd()
+        order = svd.s.reshape(-1).sort(descending=True, stable=True).indices
+        one = torch.ones(svd.s.shape, dtype=svd.V.domain.dtype, device=svd.s.device)
+        signs = svd.U.adjoint(svd.V(one)).real.sign().reshape(-1)[order]
+    elif within_reach(A):
+        u, _, vh = torch.linalg.svd(A.to_dense(), full_matrices=False)
+        signs = (u.conj() * vh.mH).sum(0).real.sign()
+    else:
+        found = leading_of(A)
+        left, right = (Flat(A).flat(v[: len(values)]) for v in (found.left, found.right))
+        signs = (left.conj() * right).sum(-1).real.sign()
+    return values * signs.cpu().numpy()
+
+
 def fitted_decay(values: NDArray[np.floating], eps: float) -> Decay:
     """Return the class of ill-posedness by the better of two fits, a power and an exponential, over log-spaced indices.
 

@@ -36,6 +36,7 @@ REPORTS = ("residual", "regularization", "solution_norm")
     reports=(*REPORTS, "alpha", "beta"),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("bidiagonal", "AᴴA"),
+    zeros="damped",
 )
 def hybrid_lsqr(
     A: LinearOperator,
@@ -63,6 +64,7 @@ def hybrid_lsqr(
     reports=(*REPORTS, "alpha", "beta"),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("bidiagonal", "AᴴA"),
+    zeros="unknown",
 )
 def hybrid_lsmr(
     A: LinearOperator,

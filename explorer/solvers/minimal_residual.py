@@ -32,8 +32,10 @@ def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     papers=["Fong & Saunders 2011: LSMR: An iterative algorithm for sparse least-squares problems"],
     solves="least_squares",
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x - x_0\|_2^2",
-    reports=("residual", "alpha", "beta", "gradient"),
+    reports=("residual", "alpha", "beta", "gradient", "following"),
     per_step={"A": 1, "Aᴴ": 1},
+    krylov=("bidiagonal", "AᴴA"),
+    zeros="harmonic",
 )
 def lsmr(
     A: LinearOperator,
@@ -45,7 +47,8 @@ def lsmr(
     """MINRES on the normal equations by Golub–Kahan bidiagonalization: ``‖Aᴴr‖`` falls at every step. In place.
 
     It reaches a given ``‖Aᴴr‖`` earlier than LSQR and regularises a little more at the same number of steps. Residual
-    and gradient come from recurrences. As in the paper, damping penalises the distance from `x0`.
+    and gradient come from recurrences. As in the paper, damping penalises the distance from `x0`. `alpha` and `beta` of
+    step k are column k of the lower bidiagonal matrix, `following` is the alpha of the next column.
     """
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
@@ -91,7 +94,8 @@ def lsmr(
         gradient = torch.where(active, zeta_bar.abs(), gradient)
         active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
         residual2 = all2 - damp**2 * X.norm2(x if x0 is None else x - x0)
-        yield Step(x, residual=residual2.clamp(min=0).sqrt(), gradient=gradient, alpha=diagonal, beta=beta)
+        norm = residual2.clamp(min=0).sqrt()
+        yield Step(x, residual=norm, gradient=gradient, alpha=diagonal, beta=beta, following=alpha)
 
 
 @solver(
@@ -101,6 +105,8 @@ def lsmr(
     equation=r"\min_{x \in \mathcal{K}_k} \|Ax-y\|_2,\quad A = A^*",
     reports=("residual", "alpha", "beta"),
     per_step={"A": 1},
+    krylov=("lanczos", "A"),
+    zeros="harmonic",
 )
 def minres(A: Annotated[LinearOperator, SELF_ADJOINT], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Least residual over the Krylov spaces of a self-adjoint operator, which may be indefinite. In place.

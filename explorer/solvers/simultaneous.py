@@ -17,6 +17,11 @@ from explorer.solvers.steps import Step
 from explorer.solvers.sweeps import Sweeps
 
 
+def _root(weights: Tensor) -> Tensor:
+    """Return ``w^(−½)``, and 0 where w is."""
+    return safe_divide(torch.ones_like(weights), weights).sqrt()
+
+
 @solver(
     "Cimmino",
     papers=["Cimmino 1938: Calcolo approssimato per le soluzioni dei sistemi di equazioni lineari"],
@@ -24,6 +29,8 @@ from explorer.solvers.sweeps import Sweeps
     equation=r"x_{k+1} = x_k + \tfrac{\omega}{\rho} A^H D^{-1} (y - A x_k),\quad D = \mathrm{diag}(\|a_i\|^2)",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
+    filter=lambda s, k, norm, knobs: 1 - (1 - knobs["relaxation"] * (s / norm) ** 2) ** k,
+    weighted=lambda A, _: (_root(squared_norms(A)), None),
     differentiable=True,
 )
 def cimmino(
@@ -55,6 +62,8 @@ def cimmino(
     r"r_i = 1/\textstyle\sum_j |a_{ij}|",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
+    filter=lambda s, k, _norm, knobs: 1 - (1 - knobs["relaxation"] * s**2) ** k,
+    weighted=lambda A, knobs: None if knobs.get("nonnegative") else tuple(map(_root, absolute_sums(A))),
     differentiable=True,
 )
 def sirt(

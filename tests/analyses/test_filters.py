@@ -8,6 +8,7 @@ import explorer as ex
 from explorer.analyses.filters import residual_polynomial
 from explorer.catalogue import solvers
 from tests import support
+from tests.analyses.test_spectrum import hidden
 
 BLUR = {"name": "gaussian_blur", "params": {"sigma": 1.2}}
 SPEC = ex.RunSpec(problem={"name": "camera", "params": {"size": 32}}, operator=BLUR, dtype="float64")
@@ -35,12 +36,13 @@ METHODS = [
     {"name": "cgls"}, {"name": "cgls", **DAMPED}, {"name": "lsqr"}, {"name": "lsqr", **DAMPED},
     {"name": "conjugate_gradient"}, {"name": "landweber", "params": {"step_size": 1.7}},
     {"name": "heavy_ball", "params": {"step_size": 1.2, "momentum": 0.6}},
-    {"name": "chebyshev", "params": {"lower": 0.05}},
+    {"name": "chebyshev", "params": {"lower": 0.05}}, {"name": "minres"}, {"name": "lsmr"}, {"name": "lsmr", **DAMPED},
+    {"name": "hybrid_lsqr"}, {"name": "hybrid_lsqr", "params": {"choice": "fixed", "regularization": 1e-2}},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", support.SEEDS)
-@pytest.mark.parametrize("solver", METHODS, ids=lambda s: s["name"] + ("-damped" if "damping" in str(s) else ""))
+@pytest.mark.parametrize("solver", METHODS, ids=lambda s: s["name"] + ("-set" if "params" in s else ""))
 def test_the_factors_make_the_iterate_again(solver, seed):
     run = driven(solver, draws=2, seed=seed)
     report = ex.analyse(run, "filter_factors")
@@ -57,6 +59,81 @@ def test_beyond_the_first_converged_ritz_value_rounding_shows_but_the_factors_st
         assert report.ritz[0] - report.ritz[1] < 1e-6  # a second copy: orthogonality is lost
         gap = float(run.problem.domain.norm(rebuilt(run, report) - run.x) / run.problem.domain.norm(run.x))
         assert 1e-13 < gap < 0.05
+
+
+@pytest.mark.parametrize("seed", support.SEEDS)
+def test_minres_on_an_indefinite_operator_has_factors_of_signed_eigenvalues(seed):
+    values = torch.cat((torch.linspace(-1, -0.1, 15), torch.linspace(0.05, 2, 25))).double()
+    known, y = support.self_adjoint_operator(values, seed), support.normal((2, 40), seed)
+    for A in (known, hidden(known.matrix)):
+        A.self_adjoint, A.positive = True, False
+        rows = []
+        for _, step in zip(range(9), ex.solvers.minres(A, y), strict=False):
+            rows.append((step.scalars["alpha"].numpy(), step.scalars["beta"].numpy(), step.scalars["residual"].numpy()))
+            x = step.x.clone()
+        history = dict(zip(("alpha", "beta", "residual"), (np.stack(c) for c in zip(*rows, strict=True)), strict=True))
+        found = ex.analyses.filter_factors(A, history, "minres", {})
+        u, s, vh = torch.linalg.svd(known.matrix)
+        np.testing.assert_allclose(found.values, s, rtol=1e-12)
+        again = (torch.from_numpy(found.factors) * (y @ u) / s) @ vh
+        support.assert_close(again, x, 1e4)
+        # the zeros are the harmonic Ritz values of a Krylov space made with full reorthogonalisation
+        Q = torch.linalg.qr(torch.stack([torch.linalg.matrix_power(known.matrix, j) @ y[0] for j in range(9)], 1))[0]
+        AQ = known.matrix @ Q
+        harmonic = torch.linalg.eigvals(torch.linalg.solve(Q.T @ AQ, AQ.T @ AQ)).real
+        np.testing.assert_allclose(found.ritz[0], harmonic.sort(descending=True).values.abs(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", [{"name": "sirt", "params": {"relaxation": 1.5}}, {"name": "cimmino"}])
+def test_sirt_and_cimmino_filter_the_operator_between_their_weights(solver):
+    spec = ex.RunSpec(
+        problem={"name": "shepp_logan", "params": {"size": 16}}, operator={"name": "radon", "params": {"angles": 12}},
+        stop={"name": "budget", "params": {"steps": 30}}, solver=solver, dtype="float64",
+    )  # fmt: skip
+    for seed in support.SEEDS:
+        run = ex.run(spec.replace(seed=seed))
+        report = ex.analyse(run, "filter_factors")
+        assert report.of == "A between the weights of the method"
+        M = run.problem.A.to_dense()
+        left, right = (torch.ones(()) if w is None else w.reshape(-1) for w in report.weights)
+        if solver["name"] == "sirt":
+            np.testing.assert_allclose(left**2 * M.abs().sum(1), (M.abs().sum(1) > 0).double(), rtol=1e-12)
+        u, s, vh = torch.linalg.svd(left[..., None] * M * right, full_matrices=False)
+        np.testing.assert_allclose(report.values, s, rtol=1e-9, atol=1e-12)
+        data = (left * run.y.reshape(-1)) @ u
+        kept = s > 1e-10
+        coefficients = torch.where(kept, torch.tensor(report.factors) * data / torch.where(kept, s, 1.0), 0.0)
+        again = right * (coefficients @ vh)
+        support.assert_close(again, run.x.reshape(-1), 1e5)
+        assert report.dof == pytest.approx(report.factors.sum())
+    with pytest.raises(ex.SpecError, match="filter of the operator's own singular values"):
+        ex.analyse(run, "resolution")
+    if solver["name"] == "sirt":
+        run = ex.run(spec.replace(solver={"name": "sirt", "params": {"nonnegative": True}}))
+        with pytest.raises(ex.SpecError, match="is not linear, and has no filter"):
+            ex.analyse(run, "filter_factors")
+
+
+def test_what_an_iterate_has_of_the_naive_solution_is_the_filter_and_makes_it_again():
+    linear = driven("cgls", draws=2)
+    told, seen = (ex.analyse(linear, name) for name in ("filter_factors", "effective_filter"))
+    assert seen.step == STEPS
+    np.testing.assert_allclose(seen.factors, told.factors, rtol=1e-6, atol=1e-9)
+    # GMRES and MINRES have the same iterates where A is self-adjoint
+    short, long = driven("minres"), driven("gmres")
+    np.testing.assert_allclose(
+        ex.analyse(short, "filter_factors").factors, ex.analyse(long, "effective_filter").factors, atol=1e-7
+    )
+    bent = driven("pdhg", 40, prior={"name": "tv", "params": {"weight": 0.01}})
+    found = ex.analyse(bent, "effective_filter")
+    support.assert_close(rebuilt(bent, found), bent.x, 1e4)
+    assert found.factors.min() < 0  # no linear method in these patterns
+    early = ex.analyse(bent, "effective_filter", step=3)
+    assert early.step == 3
+    bare = driven("cgls", record={"snapshots": 0})
+    bare.snapshots.clear()
+    with pytest.raises(ex.SpecError, match="kept no iterates"):
+        ex.analyse(bare, "effective_filter")
 
 
 def test_an_earlier_step_has_the_factors_of_a_shorter_run():
