@@ -175,6 +175,8 @@ class Component:
 
 def describe(thing: object) -> str:
     """Name an object for a sentence."""
+    if isinstance(thing, str):  # text has a method `title`
+        return repr(thing)
     return str(getattr(thing, "title", None) or f"this {type(thing).__name__}")
 
 

@@ -183,7 +183,7 @@ def test_the_split_counts_what_no_data_tell():
 
 def test_a_method_that_is_not_linear_is_refused_in_a_sentence():
     run = driven("pdhg", prior={"name": "tv", "params": {"weight": 0.1}})
-    with pytest.raises(ex.SpecError, match="a linear method that tells its filter"):
+    with pytest.raises(ex.SpecError, match="a linear method that tells its filter, and 'pdhg' is not"):
         ex.analyse(run, "filter_factors")
 
 
