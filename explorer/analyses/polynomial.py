@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explorer.analyses.filters import residual_polynomial
 from explorer.analyses.krylov import ritz_values
-from explorer.analyses.spectrum import DECOMPOSABLE, decompose
+from explorer.analyses.spectrum import SINGLE, decompose, leading_of, shown, within_reach
 from explorer.catalogue import Capability, Log, SpecError, analysis, solvers
 from explorer.operators.base import LinearOperator
 
@@ -39,7 +39,7 @@ class SolverPolynomial:
     Attributes
     ----------
     eigenvalues : NDArray
-        Of the operator `of`, descending, above rounding, shape ``(n,)``.
+        Of the operator `of`, descending, above rounding, shape ``(n,)``; of a large operator the leading ones.
     weights : NDArray
         The parts of the initial error in the energy norm, unit norm together, shape ``(*batch, n)``.
     values : NDArray
@@ -51,7 +51,8 @@ class SolverPolynomial:
     steps : NDArray of int
         Where the curves are known, from 0, shape ``(j,)``.
     measured : NDArray
-        ``‖x* − x_k‖ / ‖x* − x_0‖`` in the energy norm, from the scalars of the run, shape ``(j, *batch)``.
+        ``‖x* − x_k‖ / ‖x* − x_0‖`` in the energy norm, from the scalars of the run, shape ``(j, *batch)``;
+        NaN, as the bounds, where not all eigenvalues are known.
     minimax : NDArray
         Bound from the spectrum: least ``maxᵢ |p(λᵢ)|`` of all p of that degree with p(0) = 1; shape ``(j,)``.
     chebyshev : NDArray
@@ -75,6 +76,147 @@ class SolverPolynomial:
     sentence: str
 
 
+class Course:
+    """What a Krylov method does to the eigenvectors of a problem: made once, then asked at any step of the run.
+
+    Parameters are those of :func:`solver_polynomial`.
+
+    Attributes
+    ----------
+    eigenvalues : NDArray
+        Of the operator `of`, descending, above rounding, shape ``(n,)``; of a large operator the leading ones.
+    weights : NDArray
+        The parts of the initial error in the energy norm, unit norm together, shape ``(*batch, n)``.
+    energy2 : NDArray
+        Square of the initial error in the energy norm, shape ``(*batch,)``; NaN where not all eigenvalues are known.
+    of : str
+        The operator whose eigenvalues they are.
+    """
+
+    def __init__(
+        self, A: LinearOperator, y: Tensor, solver: str, settings: Mapping[str, Any], x0: Tensor | None = None
+    ) -> None:
+        self._recurrence, of = solvers[solver].traits["krylov"]
+        damping = np.unique(np.asarray(settings.get("damping", 0.0), np.float64))
+        if len(damping) > 1:
+            raise SpecError(f"has {len(damping)} values, and one spectrum has one: run with one damping", "damping")
+        self._solver, self._damping = solver, float(damping[0])
+        self.shift = self._damping if of == "AᴴA" else 0.0  # which the recurrence of A leaves out
+        self.of = "A" if of == "A" else "AᴴA + λI" if self._damping > 0 else "AᴴA"
+        self.whole = within_reach(A)
+        r = y if x0 is None else y - A(x0)
+        g = r if of == "A" else A.adjoint(r)
+        if of != "A" and x0 is not None and self._recurrence == "lengths":
+            g = g - self._damping * x0
+        self._residual, self._gradient = (
+            space.norm(z).double().cpu().numpy() for z, space in ((r, A.codomain), (g, A.domain))
+        )
+        s, parts = decompose(A, x=g) if self.whole else _leading_parts(A, g)
+        s2 = s.double() if of == "A" else s.double() ** 2 + self._damping
+        rounding = 100 if A.has_svd else max(A.domain.size, A.codomain.size)  # below, there is no error to speak of
+        visible = s > rounding * A.domain.eps * s.max()
+        keep = ((s2 > 0) if self._damping > 0 and of != "A" else visible).cpu().numpy()
+        self.eigenvalues = s2.cpu().numpy()[keep]
+        parts2 = parts.abs().double().cpu().numpy()[..., keep] ** 2 / self.eigenvalues
+        known2 = parts2.sum(-1)
+        self.energy2 = known2 if self.whole else np.full_like(known2, np.nan)
+        self.weights = np.sqrt(parts2 / np.where(known2 > 0, known2, 1)[..., None])
+        self._distinct = _distinct(self.eigenvalues)
+        self._bounds: dict[int, float] = {}
+
+    def at(
+        self,
+        history: Mapping[str, Any],
+        step: int = 0,
+        points: int = 1,
+        only: NDArray[np.integer] | slice = slice(None),
+        least: bool = True,
+    ) -> SolverPolynomial:
+        """Return the polynomial after a step of a run, finished or not.
+
+        Parameters
+        ----------
+        history : mapping
+            Of the run, columns of shape ``(steps, *batch)``.
+        step : int
+            0 for the last.
+        points : int
+            At most about so many points of the curves; 1 for their ends alone.
+        only : NDArray of int or slice
+            Which eigenvalues are looked at; every one unless given.
+        least : bool
+            Whether the bound from the spectrum is wanted; it takes longest, and is NaN unless it is known already.
+        """
+        found = ritz_values(history, self._solver, step=step)
+        k, ritz = found.step, found.values + self.shift
+        steps = np.unique(np.concatenate(([0, k], np.geomspace(1, k, points - 1).round()))).astype(int)
+        drops = self._drops(history)
+        left2 = np.clip(self.energy2 - drops.sum(0), 0, None) + np.concatenate(
+            (drops[::-1].cumsum(0)[::-1], np.zeros((1, *drops.shape[1:])))
+        )
+        measured = np.sqrt(left2[steps] / np.where(self.energy2 == 0, 1, self.energy2))
+        chebyshev, minimax = self._allowed(steps, least)
+        values = self.eigenvalues[only]
+        polynomial = residual_polynomial(np.broadcast_to(values, (*ritz.shape[:-1], len(values))), ritz)
+        return SolverPolynomial(
+            values, self.weights[..., only], polynomial, ritz,
+            harmonic_values(history, self._solver, k) + self.shift, k, steps, measured, minimax, chebyshev, self.of,
+            self._said(k, measured, minimax, chebyshev),
+        )  # fmt: skip
+
+    def _allowed(self, steps: NDArray[np.integer], least: bool) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Return the bounds from the condition number and from the spectrum; NaN where the spectrum is not known."""
+        if not self.whole:
+            return np.full(len(steps), np.nan), np.full(len(steps), np.nan)
+        chebyshev = _chebyshev(self.eigenvalues[0], self.eigenvalues[-1], steps)
+        for j in map(int, steps):
+            if least and j not in self._bounds:
+                self._bounds[j] = _least(self._distinct, j)
+        return chebyshev, np.minimum([self._bounds.get(int(j), np.nan) for j in steps], chebyshev)
+
+    def _drops(self, history: Mapping[str, Any]) -> NDArray[np.floating]:
+        """Return by how much each step lowers the squared energy of the error, ``α ‖g‖²`` (Hestenes & Stiefel)."""
+        alpha, beta = (np.nan_to_num(np.asarray(history[name], np.float64)) for name in ("alpha", "beta"))
+        if self._recurrence == "lengths":
+            slope, start = ("gradient", self._gradient) if "gradient" in history else ("residual", self._residual)
+            norms = np.concatenate((start[None], np.asarray(history[slope], np.float64)[:-1]))
+            return alpha * norms**2
+        rows = []
+        phi_bar, rho_bar = self._residual, alpha[0]
+        for k in range(len(alpha)):
+            rho_hat = np.hypot(rho_bar, np.sqrt(self._damping))
+            rho = np.hypot(rho_hat, beta[k])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                kept = np.where(rho > 0, phi_bar * rho_bar / rho, 0.0)  # φ = c · φ̂ with φ̂ = φ̄ ρ̄ / ρ̂ and c = ρ̂ / ρ
+                phi_bar = np.where(rho > 0, beta[k] / rho * phi_bar * rho_bar / rho_hat, 0.0)
+                following = alpha[k + 1] if k + 1 < len(alpha) else 0.0
+                rho_bar = np.where(rho > 0, -rho_hat / rho * following, 0.0)
+            rows.append(kept**2)
+        return np.stack(rows) + 0 * self._residual
+
+    def _said(self, k: int, measured: Any, minimax: Any, chebyshev: Any) -> str:
+        if not self.whole:
+            return (
+                f"After {k} steps {k} zeros are placed; how fast the error falls is not known, as the smallest "
+                f"eigenvalues of {self.of} are not."
+            )
+        error = float(measured.reshape(len(measured), -1)[-1, 0])
+        allowed = f"the eigenvalues allow at most {minimax[-1]:.2g}, and " if np.isfinite(minimax[-1]) else ""
+        condition = self.eigenvalues[0] / self.eigenvalues[-1]
+        return (
+            f"After {k} steps the error is {error:.2g} of what it was; {allowed}"
+            f"the condition number {condition:.3g} alone would say {chebyshev[-1]:.2g}."
+        )
+
+
+def _leading_parts(A: LinearOperator, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the leading singular values of a large operator, and the coefficients of `g` in their vectors."""
+    found = leading_of(A)
+    count = shown(found)
+    right = found.right[:count].reshape(count, -1)
+    return found.values[:count], g.reshape(*A.domain.batch(g), -1) @ right.mH
+
+
 @analysis(
     "Polynomial of the solver",
     name="solver_polynomial",
@@ -87,7 +229,7 @@ class SolverPolynomial:
 )
 @torch.no_grad()
 def solver_polynomial(
-    A: Annotated[LinearOperator, DECOMPOSABLE],
+    A: Annotated[LinearOperator, SINGLE],
     y: Tensor,
     history: Mapping[str, Any],
     solver: Annotated[str, PLAIN_KRYLOV],
@@ -101,95 +243,15 @@ def solver_polynomial(
 
     After k steps the part of the error along the eigenvector i is ``p_k(λᵢ)`` times what it was. Of all polynomials
     with p(0) = 1 the method takes the one of least error in the energy norm, so that ``maxᵢ |p(λᵢ)|`` of any other is
-    a bound. The least one is found by reweighting (Lawson); it is a bound whether or not that has converged.
+    a bound. The least one is found by reweighting (Lawson); it is a bound whether or not that has converged. Of an
+    operator too large to decompose the leading eigenvalues are looked at; error and bounds are then not known.
 
     Raises
     ------
     SpecError
         If the damping differs between samples, or there is no step to go by.
     """
-    recurrence, of = solvers[solver].traits["krylov"]
-    damping = np.unique(np.asarray(settings.get("damping", 0.0), np.float64))
-    if len(damping) > 1:
-        raise SpecError(f"has {len(damping)} values, and one spectrum has one: run with one damping", "damping")
-    found = ritz_values(history, solver, step=step)
-    shift = float(damping[0]) if of == "AᴴA" else 0.0  # which the recurrence of A leaves out
-    ritz = found.values + shift
-    values, weights, energy2 = _start(A, y, x0, float(damping[0]), of, recurrence)
-    drops = _drops(A, y, x0, history, recurrence, float(damping[0]), energy2)
-    k = found.step
-    steps = np.unique(np.concatenate(([0, k], np.geomspace(1, max(k, 1), points - 1).round()))).astype(int)
-    left2 = np.clip(energy2 - drops.sum(0), 0, None) + np.concatenate(
-        (drops[::-1].cumsum(0)[::-1], np.zeros((1, *drops.shape[1:])))
-    )
-    measured = np.sqrt(left2[steps] / np.where(energy2 > 0, energy2, 1))
-    polynomial = residual_polynomial(np.broadcast_to(values, (*ritz.shape[:-1], len(values))), ritz)
-    distinct = _distinct(values)
-    chebyshev = _chebyshev(values[0], values[-1], steps)
-    minimax = np.minimum([_least(distinct, int(j)) for j in steps], chebyshev)
-    first = float(measured.reshape(len(steps), -1)[-1, 0])
-    said = (
-        f"After {k} steps the error is {first:.2g} of what it was; the eigenvalues allow at most {minimax[-1]:.2g}, "
-        f"and the condition number {values[0] / values[-1]:.3g} alone would say {chebyshev[-1]:.2g}."
-    )
-    name = "AᴴA + λI" if damping[0] > 0 and of != "A" else "AᴴA" if of != "A" else "A"
-    harmonic = harmonic_values(history, solver, k) + shift
-    return SolverPolynomial(
-        values, weights, polynomial, ritz, harmonic, k, steps, measured, minimax, chebyshev, name, said
-    )
-
-
-def _start(
-    A: LinearOperator, y: Tensor, x0: Tensor | None, damping: float, of: str, recurrence: str
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """Return the eigenvalues, the parts of the initial error in the energy norm, and its square."""
-    r = y if x0 is None else y - A(x0)
-    if of != "A":
-        r = A.adjoint(r)
-        if x0 is not None and recurrence == "lengths":
-            r = r - damping * x0
-    s, parts = decompose(A, x=r)
-    s2 = s.double() if of == "A" else s.double() ** 2 + damping
-    visible = s > max(A.domain.size, A.codomain.size) * A.domain.eps * s.max()  # what is rounding has no error to lower
-    keep = ((s2 > 0) if damping > 0 and of != "A" else visible).cpu().numpy()
-    values = s2.cpu().numpy()[keep]
-    parts2 = parts.abs().double().cpu().numpy()[..., keep] ** 2 / values
-    energy2 = parts2.sum(-1)
-    weights = np.sqrt(parts2 / np.where(energy2 > 0, energy2, 1)[..., None])
-    return values, weights, energy2
-
-
-def _drops(
-    A: LinearOperator,
-    y: Tensor,
-    x0: Tensor | None,
-    history: Mapping[str, Any],
-    recurrence: str,
-    damping: float,
-    energy2: NDArray[np.floating],
-) -> NDArray[np.floating]:
-    """Return by how much each step lowers the squared energy of the error, ``α ‖g‖²`` (Hestenes & Stiefel)."""
-    alpha, beta = (np.nan_to_num(np.asarray(history[name], np.float64)) for name in ("alpha", "beta"))
-    r = y if x0 is None else y - A(x0)
-    if recurrence == "lengths":
-        slope = "gradient" if "gradient" in history else "residual"
-        g = r if slope == "residual" else A.adjoint(r) - (0.0 if x0 is None else damping * x0)
-        space = A.codomain if slope == "residual" else A.domain
-        start = space.norm(g).double().cpu().numpy()
-        norms = np.concatenate((start[None], np.asarray(history[slope], np.float64)[:-1]))
-        return alpha * norms**2
-    rows = []
-    phi_bar, rho_bar = A.codomain.norm(r).double().cpu().numpy(), alpha[0]
-    for k in range(len(alpha)):
-        rho_hat = np.hypot(rho_bar, np.sqrt(damping))
-        rho = np.hypot(rho_hat, beta[k])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            kept = np.where(rho > 0, phi_bar * rho_bar / rho, 0.0)  # φ = c · φ̂ with φ̂ = φ̄ ρ̄ / ρ̂ and c = ρ̂ / ρ
-            phi_bar = np.where(rho > 0, beta[k] / rho * phi_bar * rho_bar / rho_hat, 0.0)
-            following = alpha[k + 1] if k + 1 < len(alpha) else 0.0
-            rho_bar = np.where(rho > 0, -rho_hat / rho * following, 0.0)
-        rows.append(kept**2)
-    return np.stack(rows) + 0 * energy2
+    return Course(A, y, solver, settings, x0).at(history, step, points)
 
 
 def harmonic_values(history: Mapping[str, Any], solver: str, step: int) -> NDArray[np.floating]:

@@ -11,7 +11,7 @@ from explorer.figures.colours import palette
 from explorer.figures.curves import first, layout, thinned
 
 
-def spectrum(report: Any, dark: bool = False) -> Any:
+def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0) -> Any:
     """Return singular values, and with them the coefficients of the data where the report has them (Picard's plot).
 
     Parameters
@@ -20,6 +20,10 @@ def spectrum(report: Any, dark: bool = False) -> Any:
         Of :mod:`explorer.analyses`.
     dark : bool
         Whether the page is dark.
+    ritz : NDArray, optional
+        Ritz values of a run as singular values, shape ``(*batch, step)``: they are drawn on the curve.
+    step : int
+        After which the run has them.
 
     Returns
     -------
@@ -42,6 +46,12 @@ def spectrum(report: Any, dark: bool = False) -> Any:
         high = np.asarray(report.values) + report.error
         line = {"color": colours.series[0], "width": 1, "dash": "dot"}
         figure.add_scatter(x=x, y=keep(high), name="upper bound of σᵢ", mode="lines", line=line)
+    if ritz is not None:
+        found = ritz.reshape(-1, ritz.shape[-1])[0]
+        found = found[found >= report.values[-1]]
+        places = np.interp(-found, -np.asarray(report.values, float), np.arange(1.0, len(report.values) + 1))
+        marker = {"color": colours.rule, "symbol": "diamond-open", "size": 8}
+        figure.add_scatter(x=places, y=found, name=f"Ritz value, step {step}", mode="markers", marker=marker)
     if not hasattr(report, "coefficients"):
         return figure
     sizes = report.coefficients.reshape(-1, len(report.values))[0]

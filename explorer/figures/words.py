@@ -172,6 +172,33 @@ def filtered(report: Any, lost_below: float | None) -> list[Note]:
     return notes
 
 
+def polynomial_notes(report: Any) -> list[Note]:
+    """Say what the polynomial of a Krylov method means; of the first sample.
+
+    Parameters
+    ----------
+    report : SolverPolynomial
+    """
+    notes = [Note("plain", f"After step {report.step}", report.sentence)]
+    ritz = report.ritz.reshape(-1, report.ritz.shape[-1])[0]
+    copies = int((-np.diff(ritz) < 1e-7 * ritz[:-1]).sum())
+    if copies:
+        text = (
+            f"{copies:,} Ritz {'value is a copy' if copies == 1 else 'values are copies'} of others: rounding has cost "
+            "the Lanczos vectors their orthogonality once a value had converged. Each copy is a step lost; "
+            "orthogonalising against all earlier vectors would save it, at their cost."
+        )
+        notes.append(Note("warn", "Found twice", text))
+    text = (
+        "The error along every eigenvector has been multiplied by p(λ), a polynomial with p(0) = 1 that is zero at the "
+        "Ritz values. Where it is still near 1, close to zero, nothing has happened: neither signal nor noise came in."
+    )
+    notes.append(Note("plain", "Why", text))
+    text = "Move the iterate: where will the next Ritz value appear, and what does it do to the small eigenvalues?"
+    notes.append(Note("plain", "Predict first", text))
+    return notes
+
+
 def compared(runs: Mapping[str, Run]) -> list[Note]:
     """Say which of several runs did best, and which with the fewest products; of the first sample of each."""
     told = {name: facts(run) for name, run in runs.items()}

@@ -8,8 +8,7 @@ from typing import Any
 
 import ipywidgets
 
-from explorer.analyses.filters import filter_report
-from explorer.catalogue import SpecError, analyses, solvers
+from explorer.catalogue import SpecError, solvers
 from explorer.engine.compare_rules import RuleComparison, compare_rules
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
@@ -17,13 +16,12 @@ from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures import panels
-from explorer.figures.curves import convergence, first, marks, measures, noise_level, thinned
+from explorer.figures.curves import convergence, first, marks, measures, noise_level
 from explorer.figures.fit import misfit, misfit_figure
 from explorer.figures.lines import profile
 from explorer.figures.panels import Panel, after
 from explorer.figures.parameter import rules
-from explorer.figures.spectra import filters, spectrum
-from explorer.figures.words import Note, chosen, compared, explain, filtered
+from explorer.figures.words import Note, chosen, compared, explain
 from explorer.widgets.advice import AdvicePanel
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
@@ -32,12 +30,10 @@ from explorer.widgets.compare import Compare
 from explorer.widgets.looking import PointPanel
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
+from explorer.widgets.spectral import TABS as SPECTRAL
+from explorer.widgets.spectral import Spectral, alike
 
-TABS = ("Convergence", "Spectrum", "Filter", "Parameter", "Misfit", "Profile", "Point", "Compare", "Code", "About")
-#: tabs that need the singular values
-_SPECTRAL = ("Spectrum", "Filter")
-#: singular values at which filter factors are drawn
-_POINTS = 800
+TABS = ("Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Point", "Compare", "Code", "About")
 
 
 class Screen:
@@ -72,10 +68,10 @@ class Screen:
         self.shown: RunSpec | None = None
         self.run: Run | None = None
         self.cancelled = False
-        self.report: Any = None
         self._dark, self._width, self._step = False, 640, 0
         self._rules: Any = None  # every rule's choice, and the specification to which it belongs
-        self._analysing = Latest("explorer-analyse")
+        self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
+        self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
         self._panels: dict[str, Panel] = {}  # what the pictures show
         self._height = 0.5  # where the row of the profile is
@@ -112,13 +108,12 @@ class Screen:
 
     def open(self) -> None:
         """Make the chart, in the background, for a page that has opened."""
-        self._analysing(self._make_chart)
+        self._charting(self._make_chart)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
-        return all(
-            [wait(timeout) for wait in (self._analysing.wait, self.share.wait, self.advice.wait, self.pointing.wait)]
-        )
+        parts = (self._charting, self._analysing, self.spectral, self.share, self.advice, self.pointing)
+        return all([part.wait(timeout) for part in parts])
 
     def fit(self, width: int) -> None:
         """Fill a place of another width in pixels."""
@@ -130,6 +125,11 @@ class Screen:
         """Follow the theme of the page."""
         self._dark = dark
         self._draw_chart()
+
+    @property
+    def report(self) -> Any:
+        """Picard's plot or the singular values, where somebody has looked at them."""
+        return self.spectral.report
 
     @property
     def swept(self) -> RuleComparison | None:
@@ -154,10 +154,10 @@ class Screen:
     def show_problem(self, problem: Problem) -> None:
         """Show a truth and its data."""
         if problem is not self.problem:
-            self.problem, self.report = problem, None
+            self.problem = problem
+            self.spectral.look_at(problem)
         self._show_pictures(*panels.before(problem))
-        if self._selected in _SPECTRAL:
-            self._analyse()
+        self._draw_spectral()
 
     def unknown_problem(self, unknown: bool) -> None:
         """Say whether the truth and the data belong to settings that cannot be built."""
@@ -175,8 +175,8 @@ class Screen:
         self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step)))
         if self._chart is not None and self._selected == "Convergence":
             self._chart.grow(measures(s.history, problem), noise_level(problem), self._dark)
-        if self._chart is not None and self._selected == "Filter" and self.report is not None:
-            self._show_filter(spec, s.history, s.step)
+        if self._selected in SPECTRAL:
+            self.spectral.draw(self._selected, spec, s.history, s.step, self._dark, going=True)
 
     def show_run(self, run: Run, cancelled: bool) -> None:
         """Show a finished run at the iterate that its rule or its stop picked."""
@@ -268,8 +268,8 @@ class Screen:
         self.advice.about(self._spec)
 
     def _draw_chart(self) -> None:
-        if self._selected in _SPECTRAL:
-            self._analyse()
+        if self._selected in SPECTRAL:
+            self._draw_spectral()
         elif self._selected == "Parameter":
             self._compare_rules()
         elif self._selected == "Profile":
@@ -296,38 +296,18 @@ class Screen:
             notes.insert(0, Note("warn", f"Cancelled at step {steps:,}", "What was found by then is kept."))
         return notes
 
-    def _analyse(self) -> None:
-        """Show the spectrum of the operator that is on the screen; computed when somebody looks."""
-        problem = self.problem
-        if problem is None:
-            return
-        if self.report is not None:
-            if self._selected == "Spectrum":
-                if self._chart is not None:
-                    self._chart.show(spectrum(self.report, self._dark))
-                self.notes.value = notes_html([Note("plain", "What the spectrum says", self.report.sentence)])
-            elif self.run is not None and self.run.problem is problem:
-                self._show_filter(self.run.spec, self.run.history, self._step)
-            return
+    def _draw_spectral(self) -> None:
+        """Show the selected tab about the spectrum, at the iterate on the screen where the run is of this problem."""
+        if self._selected in SPECTRAL and self.problem is not None:
+            run = self.run if self.run is not None and alike(self.run.problem, self.problem) else None
+            spec, history = (self._spec, None) if run is None else (run.spec, run.history)
+            self.spectral.draw(self._selected, spec, history, self._step, self._dark)
 
-        def work() -> None:
-            report, refusal = None, ""
-            try:
-                name = "picard" if problem.y is not None else "singular_values"
-                report = analyses[name].bind(problem.offers, {})()
-            except SpecError as error:
-                refusal = sentence(error.message)
-            with self._lock:
-                if problem is not self.problem:
-                    return
-                self.report = report
-                if self._selected in _SPECTRAL and report is not None:
-                    self._analyse()
-                elif self._selected in _SPECTRAL:
-                    self.notes.value = notes_html([Note("plain", "No spectrum here", refusal)])
-
-        self.notes.value = notes_html([Note("plain", "Computing", "The singular values are on their way.")])
-        self._analysing(work)
+    def _put(self, figure: Callable[[], Any] | None, notes: list[Note]) -> None:
+        """Show a figure, where there is a new one and a chart to show it, and notes."""
+        if figure is not None and self._chart is not None:
+            self._chart.show(figure())
+        self.notes.value = notes_html(notes)
 
     def _compare_rules(self) -> None:
         """Show what every parameter rule chooses for the problem of the controls; computed when somebody looks."""
@@ -359,22 +339,6 @@ class Screen:
 
         self.notes.value = notes_html([Note("plain", "Sweeping", "Every rule looks at 200 values of the parameter.")])
         self._analysing(work)
-
-    def _show_filter(self, spec: RunSpec, history: Mapping[str, Any], step: int) -> None:
-        """Show what the method lets through at a step."""
-        at = thinned(len(self.report.values), _POINTS)
-        try:
-            report = filter_report(self.report.values[at], history, spec.solver.name, spec.solver.params, step)
-        except SpecError as error:
-            self.notes.value = notes_html([Note("plain", "No filter here", sentence(error.message))])
-            if self._chart is not None:
-                self._chart.show(spectrum(self.report, self._dark))
-            return
-        fails = int(first(getattr(self.report, "fails", len(self.report.values))))
-        lost = float(self.report.values[fails]) if fails < len(self.report.values) else None
-        if self._chart is not None:
-            self._chart.show(filters(report, self._dark, lost))
-        self.notes.value = notes_html(filtered(report, lost))
 
     def _show_misfit(self) -> None:
         """Show how well the iterate on the screen explains the data."""

@@ -162,7 +162,11 @@ def test_a_preconditioned_method_is_refused_in_a_sentence():
 def test_both_figures_draw_what_the_report_says():
     found = ex.analyse(driven("cgls", 12), "solver_polynomial")
     figure = figures.polynomial(found)
-    assert [t.name for t in figure.data][2:] == ["Ritz value", "harmonic Ritz value"]
-    np.testing.assert_array_equal(figure.data[2].x, found.ritz)
+    drawn = {t.name: t for t in figure.data}
+    np.testing.assert_array_equal(drawn["Ritz value"].x, found.ritz)
+    np.testing.assert_allclose(drawn["at the eigenvalues"].y, np.abs(found.values), atol=1e-8)
+    assert drawn["error left"].y[0] == found.measured[-1]
+    assert drawn["bound: spectrum"].y[0] == found.minimax[-1]
+    assert drawn["bound: condition number"].y[0] == found.chebyshev[-1]
     assert [len(t.x) for t in figures.bounds(found).data] == [len(found.steps)] * 3
     assert harmonic_values(driven("cgls", 12).history, "cgls", 12).shape == (12,)
