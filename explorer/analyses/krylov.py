@@ -110,8 +110,14 @@ def _tridiagonal_eigenvalues(alpha: NDArray[np.floating], beta: NDArray[np.float
 
 
 def _squared_singular_values(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return those of the lower bidiagonal matrix with diagonal alpha and subdiagonal beta, descending."""
-    return np.linalg.svd(_bidiagonal(alpha, beta), compute_uv=False) ** 2
+    """Return those of the lower bidiagonal matrix B with diagonal alpha and subdiagonal beta, descending.
+
+    Its rows and columns in turn make ``[0 B; Bᵀ 0]`` tridiagonal, with the eigenvalues ±σ and 0 (Golub & Kahan).
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    k = len(alpha)
+    return eigvalsh_tridiagonal(np.zeros(2 * k + 1), np.stack((alpha, beta), -1).reshape(-1))[:k:-1] ** 2
 
 
 def _bidiagonal(alpha: NDArray[np.floating], beta: NDArray[np.floating]) -> NDArray[np.floating]:

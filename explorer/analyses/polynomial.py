@@ -272,14 +272,24 @@ def harmonic_values(history: Mapping[str, Any], solver: str, step: int) -> NDArr
     else:
         step = min(step, len(a) - 1)
         for p, q in zip(a[: step + 1].T, b[: step + 1].T, strict=True):
-            lower = np.zeros((step + 1, step))
-            lower[np.arange(step), np.arange(step)] = p[:step]
-            lower[np.arange(1, step + 1), np.arange(step)] = q[:step]
-            upper: Any = np.linalg.qr(lower, mode="r")
-            made = upper @ upper.T
-            made[-1, -1] += (p[step] * q[step - 1] / upper[-1, -1]) ** 2
-            rows.append(np.linalg.eigvalsh(made)[::-1])
+            rho, theta = _rotated(p[:step], q[:step])
+            diagonal = rho**2 + np.append(theta, p[step] * q[step - 1] / rho[-1]) ** 2
+            rows.append(eigvalsh_tridiagonal(diagonal, theta * rho[1:])[::-1])
     return np.stack(rows).reshape(*batch, -1)
+
+
+def _rotated(
+    alpha: NDArray[np.floating], beta: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return diagonal and superdiagonal of the triangle to which rotations bring a lower bidiagonal matrix."""
+    rho, theta = np.empty(len(alpha)), np.empty(len(alpha) - 1)
+    bar = alpha[0]
+    for k, b in enumerate(beta):
+        rho[k] = np.hypot(bar, b)
+        if k + 1 < len(alpha):
+            theta[k] = b / rho[k] * alpha[k + 1]
+            bar = bar / rho[k] * alpha[k + 1]
+    return rho, theta
 
 
 def _distinct(values: NDArray[np.floating]) -> NDArray[np.floating]:

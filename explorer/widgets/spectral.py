@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from explorer.analyses.filters import FilterFactors, filter_report
-from explorer.analyses.polynomial import Course
+from explorer.analyses.filters import filter_report
+from explorer.analyses.krylov import ritz_values
+from explorer.analyses.polynomial import PLAIN_KRYLOV, Course
 from explorer.catalogue import SpecError, analyses
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
@@ -24,8 +26,14 @@ from explorer.widgets.choices import sentence
 TABS = ("Spectrum", "Filter", "Polynomial")
 #: singular values at which filter factors and polynomials are drawn
 _POINTS, _DOTS = 800, 400
+#: steps up to which everything follows at once, so that it can be drawn live
+LONG = 300
+#: share of a run's time that live drawing may take
+SHARE = 0.2
 #: columns of a Krylov method's history from which its polynomial follows
 _SCALARS = ("alpha", "beta", "gradient", "residual")
+#: what the spectrum, the data in its basis, and a method's course over it depend on, besides the operator
+_DATA = ("y", "noise_norm", "x0")
 
 
 class Spectral:
@@ -51,6 +59,7 @@ class Spectral:
         self._later = Latest("explorer-spectrum")
         self.wait = self._later.wait
         self._problem: Problem | None = None
+        self._rests_until = 0.0
         self._found: dict[str, Any] = {}  # what was computed, or the sentence why it cannot be
 
     @property
@@ -85,57 +94,49 @@ class Spectral:
         going : bool
             Whether the run is under way, and time is short.
         """
+        begun = time.monotonic()
+        if going and (step > LONG or begun < self._rests_until):
+            return
         if tab != "Spectrum" and history is None:
             self._say("No run yet", "Press Run: this is what a method does to the spectrum, step by step.")
         elif tab == "Polynomial":
             self._draw_polynomial(spec, history or {}, step, dark, going)
-        elif (report := self._sought("spectrum", "singular values", self._spectrum)) is not None:
-            passed, said = self._filter(report, spec, history, step)
+        elif (report := self._sought("spectrum", "spectrum", _spectrum)) is not None:
             if tab == "Filter":
-                self._draw_filter(report, passed, said, dark)
+                self._draw_filter(report, spec, history or {}, step, dark)
             else:
-                ritz = None if passed is None else passed.ritz
+                ritz = _ritz(spec, history, step)
                 notes = [Note("plain", "What the spectrum says", report.sentence)]
                 self._show(lambda: spectrum(report, dark, ritz, step), notes)
+        if going:
+            self._rests_until = time.monotonic() + (time.monotonic() - begun) / SHARE
 
     # --- what a run does ---
 
-    def _filter(
-        self, report: Any, spec: RunSpec, history: Mapping[str, Any] | None, step: int
-    ) -> tuple[FilterFactors | None, str]:
-        """Return the filter factors at a step, or the sentence why there are none."""
-        if history is None:
-            return None, ""
-        at = thinned(len(report.values), _POINTS)
-        try:
-            return filter_report(report.values[at], history, spec.solver.name, spec.solver.params, step), ""
-        except SpecError as error:
-            return None, sentence(error.message)
-
-    def _draw_filter(self, report: Any, passed: FilterFactors | None, refusal: str, dark: bool) -> None:
+    def _draw_filter(self, report: Any, spec: RunSpec, history: Mapping[str, Any], step: int, dark: bool) -> None:
         """Show what the method lets through."""
-        if passed is None:
-            self._show(lambda: spectrum(report, dark), [Note("plain", "No filter here", refusal)])
-            return
-        fails = int(first(getattr(report, "fails", len(report.values))))
-        lost = float(report.values[fails]) if fails < len(report.values) else None
-        self._show(lambda: filters(passed, dark, lost), filtered(passed, lost))
+        values = report.values[thinned(len(report.values), _POINTS)]
+        passed = self._of_steps(
+            "filter", spec, step, lambda: filter_report(values, history, spec.solver.name, spec.solver.params, step)
+        )
+        if passed is not None:
+            fails = int(first(getattr(report, "fails", len(report.values))))
+            lost = float(report.values[fails]) if fails < len(report.values) else None
+            self._show(lambda: filters(passed, dark, lost), filtered(passed, lost))
 
     def _draw_polynomial(self, spec: RunSpec, history: Mapping[str, Any], step: int, dark: bool, going: bool) -> None:
         """Show the polynomial of a Krylov method; its bound from the spectrum follows when the run rests."""
         settings = {"solver": spec.solver.name, "settings": spec.solver.params}
-        course = self._sought(f"course {spec.solver}", "eigenvalues", lambda p: _course(p, settings))
+        course = self._sought(f"course {spec.solver}", "polynomial", lambda problem: _course(problem, settings))
         if course is None:
             return
         one = {name: _first_sample(history[name]) for name in _SCALARS if name in history}
         at = thinned(len(course.eigenvalues), _DOTS)
-        try:
-            report = course.at(one, step, only=at, least=False)
-        except SpecError as error:
-            self._say("No polynomial here", sentence(error.message))
+        report = self._of_steps("polynomial", spec, step, lambda: course.at(one, step, only=at, least=False))
+        if report is None:
             return
         self._show(lambda: polynomial(report, dark), polynomial_notes(report))
-        if not going and course.whole and np.isnan(report.minimax[-1]):
+        if not going and course.whole and np.isnan(report.minimax[-1]) and step <= LONG:
 
             def work() -> None:
                 course.at(one, step, only=at)
@@ -144,13 +145,23 @@ class Spectral:
 
             self._later(work)
 
+    def _of_steps(self, what: str, spec: RunSpec, step: int, find: Callable[[], Any]) -> Any:
+        """Return what follows from the steps of a run: at once, or in the background where they are many."""
+        if step > LONG:
+            return self._sought(f"{what} {step} {spec.solver}", what, lambda _: find())
+        try:
+            return find()
+        except SpecError as error:
+            self._say(f"No {what} here", sentence(error.message))
+            return None
+
     # --- what takes long ---
 
     def _sought(self, name: str, what: str, find: Callable[[Problem], Any]) -> Any:
         """Return what was found, or None: then it is on its way, or cannot be, and the notes say so."""
         problem, found = self._problem, self._found.get(name)
         if problem is None or isinstance(found, str):
-            self._say("Not here", found or "There is no operator.")
+            self._say(f"No {what} here", found or "There is no problem yet.")
             return None
         if found is not None:
             return found
@@ -168,15 +179,28 @@ class Spectral:
                     self._found = {k: v for k, v in self._found.items() if k.split()[0] != kind} | {name: made}
                     self._again()
 
-        self._say("Computing", f"The {what} are on their way.")
+        self._say("Computing", f"The {what} is on its way.")
         self._later(work)
         return None
 
-    def _spectrum(self, problem: Problem) -> Any:
-        return analyses["picard" if problem.y is not None else "singular_values"].bind(problem.offers, {})()
-
     def _say(self, title: str, said: str) -> None:
         self._show(None, [Note("plain", title, said)])
+
+
+def _spectrum(problem: Problem) -> Any:
+    return analyses["picard" if problem.y is not None else "singular_values"].bind(problem.offers, {})()
+
+
+def _ritz(spec: RunSpec, history: Mapping[str, Any] | None, step: int) -> Any:
+    """Return the Ritz values of a run on the operator itself as singular values; None of other runs and long ones."""
+    if not history or step > LONG or not PLAIN_KRYLOV.admits(spec.solver.name):
+        return None
+    one = {name: _first_sample(history[name]) for name in ("alpha", "beta")}
+    try:
+        found = ritz_values(one, spec.solver.name, step=step)
+    except SpecError:
+        return None
+    return found.values if found.of == "A" else np.sqrt(found.values)
 
 
 def _course(problem: Problem, settings: Mapping[str, Any]) -> Course:
@@ -196,7 +220,8 @@ def alike(problem: Problem | None, other: Problem | None) -> bool:
     """Say whether two problems have one operator and the same data and noise, so that their spectra are one."""
     if problem is None or other is None or problem.A is not other.A:
         return problem is other
-    pairs = [(p.offers.get(n) for p in (problem, other)) for n in ("y", "noise_norm", "x0")]
-    return problem is other or all(
-        a is b or (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b)) for a, b in pairs
-    )
+    return problem is other or all(map(_equal, *([p.offers.get(n) for n in _DATA] for p in (problem, other))))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return a is b or (isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b))

@@ -387,8 +387,12 @@ def test_the_spectrum_is_computed_when_somebody_looks(make):
     assert w._screen.report is None
     w._screen.tabs.selected = TABS.index("Spectrum")
     assert w.wait(60)
-    assert w._screen.report.values.shape == (64,)
+    report = w._screen.report
+    assert report.values.shape == (64,)
     assert "directions" in w._screen.notes.value
+    w.run().result(60)
+    assert w.wait(60)
+    assert w._screen.report is report  # of the same operator and the same data
     w._screen.tabs.selected = 0
     assert "Discrepancy principle" in w._screen.notes.value
 
