@@ -226,9 +226,44 @@ def filter_factors(
     """
     steps = len(history["seconds"]) if "seconds" in history else len(next(iter(history.values())))
     k = min(step or steps, steps)
+    seen = filtered_values(A, solver, settings)
+    found = filter_report(seen.values, history, solver, settings, k, weighted=seen.weights is not None)
+    return found if seen.weights is None else replace(found, of=f"{seen.of} of the method", weights=seen.weights)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What a method filters.
+
+    Attributes
+    ----------
+    values : NDArray
+        Singular values, or the eigenvalues of a method on a self-adjoint A, by modulus descending, shape ``(n,)``.
+    of : str
+        Whose they are.
+    weights : tuple of Tensor or None
+        As in :class:`FilterFactors`; None for a method without any.
+    """
+
+    values: NDArray[np.floating]
+    of: str = "A"
+    weights: tuple[Tensor | None, Tensor | None] | None = None
+
+
+@torch.no_grad()
+def filtered_values(A: LinearOperator, solver: str, settings: Mapping[str, Any]) -> Filtered:
+    """Return what a method filters: it takes long, and does not depend on the run.
+
+    Raises
+    ------
+    SpecError
+        If the method tells no filter.
+    """
+    if not TELLING.admits(solver):
+        raise SpecError(f"filter factors need {TELLING.says}, and {solver!r} is not one: run 'cgls'", "solver")
     weights = solvers[solver].traits.get("weighted")
     if weights is None:
-        return filter_report(_seen(A, solver), history, solver, settings, k)
+        return Filtered(_seen(A, solver))
     made = weights(A, settings)
     if made is None:
         raise SpecError(f"with these settings {solvers[solver].title} is not linear, and has no filter", "solver")
@@ -236,8 +271,7 @@ def filter_factors(
         if weight is not None:
             side = Diagonal(A.codomain if place == "l" else A.domain, weight)
             A = side @ A if place == "l" else A @ side
-    found = filter_report(values_of(A), history, solver, settings, k, weighted=True)
-    return replace(found, of="A between the weights of the method", weights=made)
+    return Filtered(values_of(A), "A between the weights", made)
 
 
 def _seen(A: LinearOperator, solver: str) -> NDArray[np.floating]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from explorer.analyses.filters import filter_report
+from explorer.analyses.filters import filter_report, filtered_values
 from explorer.analyses.krylov import ritz_values
 from explorer.analyses.polynomial import PLAIN_KRYLOV, Course
 from explorer.catalogue import SpecError, analyses
@@ -115,14 +115,19 @@ class Spectral:
 
     def _draw_filter(self, report: Any, spec: RunSpec, history: Mapping[str, Any], step: int, dark: bool) -> None:
         """Show what the method lets through."""
-        values = report.values[thinned(len(report.values), _POINTS)]
+        name, settings = spec.solver.name, spec.solver.params
+        seen = self._sought(f"filtered {spec.solver}", "filter", lambda p: filtered_values(p.A, name, settings))
+        if seen is None:
+            return
+        values, weighted = seen.values[thinned(len(seen.values), _POINTS)], seen.weights is not None
         passed = self._of_steps(
-            "filter", spec, step, lambda: filter_report(values, history, spec.solver.name, spec.solver.params, step)
+            "filter", spec, step, lambda: filter_report(values, history, name, settings, step, weighted)
         )
         if passed is not None:
             fails = int(first(getattr(report, "fails", len(report.values))))
-            lost = float(report.values[fails]) if fails < len(report.values) else None
-            self._show(lambda: filters(passed, dark, lost), filtered(passed, lost))
+            lost = None if weighted or fails >= len(report.values) else float(report.values[fails])
+            said = [Note("plain", "Whose singular values", f"Those of {seen.of} of the method.")] if weighted else []
+            self._show(lambda: filters(passed, dark, lost), [*filtered(passed, lost), *said])
 
     def _draw_polynomial(self, spec: RunSpec, history: Mapping[str, Any], step: int, dark: bool, going: bool) -> None:
         """Show the polynomial of a Krylov method; its bound from the spectrum follows when the run rests."""

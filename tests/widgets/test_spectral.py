@@ -152,6 +152,17 @@ def test_other_methods_say_why_there_is_no_polynomial_and_still_have_a_filter(ma
     assert "What the spectrum says" in w._screen.notes.value
 
 
+def test_a_method_with_weights_filters_the_singular_values_between_them(make):
+    w = make(solver={"name": "cimmino"}, **STEPS)
+    run = w.run().result(60)
+    figures = drawn(w)
+    select(w, "Filter")
+    assert "A between the weights of the method" in w._screen.notes.value
+    found = ex.analyse(run, "filter_factors", step=w._screen._step)
+    figure = figures[-1][f"filter factor after step {w._screen._step}"]
+    np.testing.assert_allclose(figure.y, found.factors[found.values > 0])
+
+
 @pytest.mark.parametrize("solver", ["tikhonov", "cgls"])
 def test_a_filter_without_a_run_asks_for_one_and_then_comes(make, solver):
     w = make(solver=solver)
