@@ -21,8 +21,8 @@ from explorer.operators.base import LinearOperator
 GRID, FINE = 400, 4000
 #: how far beyond the edge a value must be to stick out, in fluctuations of the last one: n^(−2/3) of the width
 SLACK = 3.0
-#: share of the values that may stick out; of more it is said that there is no bulk of chance
-MOST = 0.25
+#: share of the values that may stick out, and difference of the distributions, up to which the rest is called chance
+MOST, ALIKE = 0.25, 0.1
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class RandomLaw:
     outliers : int
         Values beyond them by more than three times the fluctuation of the last one, ``n^(−2/3)`` of the width.
     spikes : NDArray
-        For each outlier above (for the semicircle on either side) the component that makes it if the rest is chance,
-        descending: its squared singular value over m, or its eigenvalue.
+        For each outlier above (for the semicircle on either side) the component that makes it, descending: its squared
+        singular value over m, or its eigenvalue. None where the rest is not chance, its `distance` being above 0.1.
     overlaps : NDArray
         Squared cosines between that component's right and left vectors and the observed ones, shape ``(spikes, 2)``.
     threshold : float
@@ -152,17 +152,17 @@ def random_matrix_law(A: Annotated[LinearOperator, DECOMPOSABLE]) -> RandomLaw:
     while True:
         found = out | _beyond(values, law)
         if int(found.sum()) > MOST * count:
-            law, chance = fit(every), False
+            law = fit(every)
             out = _beyond(values, law)
             break
         if bool((found == out).all()):
-            chance = True
             break
         out, law = found, fit(~found)
     low, high = law.edges
     angle = torch.linspace(0, math.pi, FINE + 1, dtype=torch.float64, device=values.device)
     fine = (high + low) / 2 - (high - low) / 2 * torch.cos(angle)
-    distance = _distance(values[~out] if chance else values, fine, law.density(fine))
+    distance = _distance(values[~out], fine, law.density(fine))
+    chance = distance <= max(ALIKE, 3 / count)
     sticking = out & ((values > high) | ((values < low) if wigner else torch.zeros_like(out)))
     spikes = law.strength(values[sticking]) if chance else values[:0]
     overlaps = torch.stack(law.overlaps(spikes), -1)
@@ -172,7 +172,7 @@ def random_matrix_law(A: Annotated[LinearOperator, DECOMPOSABLE]) -> RandomLaw:
         f"the distributions differ by at most {100 * distance:.2g} %."
     )
     if not chance:
-        said += " No bulk of it is chance: left out one after the other, most of the values would stick out."
+        said += " This is not a matrix of independent entries."
     elif len(spikes):
         strong, weak = int(spikes.abs().argmax()), int(spikes.abs().argmin())
         said += (

@@ -1,7 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures`, `summary`, `modes` and `pseudospectra` are matplotlib figures for the page and the printer; the other ones
-are plotly figures for the screen; `explain` says in sentences what they show.
+`pictures`, `summary`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the page and the printer; the
+other ones are plotly figures for the screen; `explain` says in sentences what they show.
 """
 
 from __future__ import annotations
@@ -13,21 +13,29 @@ from typing import Any
 _HOME = {
     "bands": "densities",
     "bounds": "polynomials",
+    "browse": "patterns",
     "compare": "comparison",
     "convergence": "curves",
+    "counts": "densities",
     "density": "densities",
     "distribution": "histogram",
     "explain": "words",
     "filters": "spectra",
+    "generalised": "pairs",
     "images": "page",
+    "isometry": "sensing",
+    "kernels": "patterns",
+    "l_curve": "parameter",
     "misfit": "fit",
     "misfit_figure": "fit",
     "modes": "patterns",
+    "phase_map": "sensing",
     "pictures": "paper",
     "polynomial": "polynomials",
     "profile": "lines",
     "pseudospectra": "densities",
     "rules": "parameter",
+    "scores": "parameter",
     "spectrum": "spectra",
     "summary": "paper",
 }
@@ -35,21 +43,29 @@ _HOME = {
 __all__ = [
     "bands",
     "bounds",
+    "browse",
     "compare",
     "convergence",
+    "counts",
     "density",
     "distribution",
     "explain",
     "filters",
+    "generalised",
     "images",
+    "isometry",
+    "kernels",
+    "l_curve",
     "misfit",
     "misfit_figure",
     "modes",
+    "phase_map",
     "pictures",
     "polynomial",
     "profile",
     "pseudospectra",
     "rules",
+    "scores",
     "spectrum",
     "summary",
 ]

@@ -12,7 +12,7 @@ from explorer.figures.page import Page
 
 
 def density(report: Any, dark: bool = False) -> Any:
-    """Return the density of a spectrum; with a random-matrix law the histogram of the values and the law.
+    """Return the density of a spectrum; with a random-matrix law the bulk, the law, and what sticks out.
 
     Parameters
     ----------
@@ -28,20 +28,67 @@ def density(report: Any, dark: bool = False) -> Any:
     import plotly.graph_objects as go
 
     colours = palette(dark)
-    made = layout("eigenvalue", "density", dark)
-    for axis, name in (("xaxis", "eigenvalue λ"), ("yaxis", "density")):
-        made[axis] |= {"type": "linear", "title": {"text": name, "font": {"size": 13}}, "dtick": None}
-    figure = go.Figure(layout=made)
+    figure = go.Figure(layout=_plain(dark, "eigenvalue λ", "density"))
     if hasattr(report, "law"):
-        heights, edges = np.histogram(report.values, bins=min(60, max(8, len(report.values) // 8)), density=True)
-        line = {"color": colours.series[0], "width": 1.5, "shape": "hv"}
-        figure.add_scatter(x=edges, y=np.append(heights, 0), name="eigenvalues", mode="lines", line=line)
-        line = {"color": colours.series[1], "dash": "dash", "width": 2.5}
-        figure.add_scatter(x=report.grid, y=report.density, name=f"{report.law} law", mode="lines", line=line)
+        _against_law(figure, report, colours)
         return figure
     line = {"color": colours.series[0], "width": 2.5}
     name = f"density of eigenvalues of {report.of}"
     figure.add_scatter(x=report.grid, y=report.density, name=name, mode="lines", line=line)
+    return figure
+
+
+def _plain(dark: bool, x: str, y: str) -> dict[str, Any]:
+    made = layout(x, y, dark)
+    for axis, name in (("xaxis", x), ("yaxis", y)):
+        made[axis] |= {"type": "linear", "title": {"text": name, "font": {"size": 13}}, "dtick": None}
+    return made
+
+
+def _against_law(figure: Any, report: Any, colours: Any) -> None:
+    low, high = report.edges
+    room = 3 * (high - low) * len(report.values) ** (-2 / 3)  # what is beyond that sticks out
+    bulk = (report.values >= low - room) & (report.values <= high + room)
+    if not bulk.sum() > len(report.values) / 2:  # no bulk: everything is drawn alike
+        bulk = np.ones_like(bulk)
+    inside = report.values[bulk]
+    heights, edges = np.histogram(inside, bins=min(60, max(8, len(inside) // 8)), density=True)
+    line = {"color": colours.series[0], "width": 1.5, "shape": "hv"}
+    figure.add_scatter(x=edges, y=np.append(heights, 0), name="eigenvalues", mode="lines", line=line)
+    line = {"color": colours.series[1], "dash": "dash", "width": 2.5}
+    figure.add_scatter(x=report.grid, y=report.density, name=f"{report.law} law", mode="lines", line=line)
+    out = report.values[~bulk]
+    if len(out):
+        marker = {"color": colours.rule, "symbol": "diamond", "size": 9}
+        figure.add_scatter(x=out, y=np.zeros(len(out)), name="sticking out", mode="markers", marker=marker)
+
+
+def counts(report: Any, dark: bool = False) -> Any:
+    """Return how many eigenvalues are above each value, within two standard errors of the probes.
+
+    Parameters
+    ----------
+    report : Density
+        Of :mod:`explorer.analyses`.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    colours = palette(dark)
+    figure = go.Figure(layout=_plain(dark, "eigenvalue λ", f"eigenvalues of {report.of} above λ"))
+    thin = {"color": colours.series[0], "width": 0.5}
+    low, high = (np.clip(report.above + side * 2 * report.above_error, 0, report.size) for side in (-1, 1))
+    figure.add_scatter(x=report.grid, y=low, mode="lines", line=thin, showlegend=False)
+    figure.add_scatter(
+        x=report.grid, y=high, mode="lines", line=thin, fill="tonexty", name="two standard errors", opacity=0.5
+    )
+    line = {"color": colours.series[0], "width": 2.5}
+    figure.add_scatter(x=report.grid, y=report.above, mode="lines", line=line, name="estimate")
     return figure
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from explorer.catalogue import rules as shelf
 from explorer.engine.compare_rules import RuleComparison
-from explorer.figures.colours import palette
+from explorer.figures.colours import DASHES, palette
 from explorer.figures.curves import layout
 
 #: symbols of the rules' choices on the error curve
@@ -63,10 +63,7 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
             continue
         figure.add_scatter(
             x=[x[i]], y=[main[i]], name=shelf[name].title, mode="markers",
-            marker={
-                "color": colours.several[index % len(colours.several)], "size": 11,
-                "symbol": _SYMBOLS[index % len(_SYMBOLS)] + ("-open" if name == "oracle" else ""),
-            },
+            marker=_marker(index, name, colours),
         )  # fmt: skip
     noise = _norm(found, "noise_norm")
     if noise and noise != 1.0:
@@ -75,6 +72,109 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
         figure.add_vline(x=shown, line={"color": colours.text, "width": 1.5})
     figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
     return figure
+
+
+def l_curve(found: RuleComparison, dark: bool = False) -> Any:
+    """Return the norm of the solution over that of the residual, with the choice of every rule; of the first sample.
+
+    Parameters
+    ----------
+    found : RuleComparison
+        Of :func:`explorer.compare_rules`.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    colours = palette(dark)
+    residual = _first(found.curves["residual"]) / _norm(found, "data_norm")
+    size = _first(found.curves["solution_norm"])
+    picked = [int(np.reshape(at, -1)[0]) for at in found.chosen.values()]
+    usual = (
+        float(np.median(size[[i for i in picked if i >= 0]])) if max(picked, default=-1) >= 0 else np.nanmedian(size)
+    )
+    seen = (size > usual / 100) & (size < 100 * usual)  # beyond, there is noise alone or nothing
+    made = layout("residual ‖Ax − y‖ / ‖y‖", "norm of the solution ‖x‖", dark, float(np.ptp(np.log10(size[seen]))))
+    for axis, values in (("xaxis", residual[seen]), ("yaxis", size[seen])):
+        low, high = np.log10(values.min()), np.log10(values.max())
+        made[axis] |= {"autorange": False, "range": [float(low) - 0.1, float(high) + 0.1]}
+        made[axis]["dtick"] = "D2" if high - low < 2.5 else max(1, round((high - low) / 6))
+    figure = go.Figure(layout=made)
+    line = {"color": colours.series[0], "width": 2.5}
+    label = [f"λ = {value:.3g}" for value in found.values]
+    figure.add_scatter(x=residual, y=size, name="L-curve", mode="lines", line=line, text=label)
+    for index, (name, at) in enumerate(found.chosen.items()):
+        i = int(np.reshape(at, -1)[0])
+        if i >= 0:
+            figure.add_scatter(
+                x=[residual[i]],
+                y=[size[i]],
+                name=shelf[name].title,
+                mode="markers",
+                marker=_marker(index, name, colours),
+            )
+    figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
+    return figure
+
+
+def scores(found: RuleComparison, dark: bool = False) -> Any:
+    """Return what every rule that minimises something minimises, each on its own scale; of the first sample.
+
+    Parameters
+    ----------
+    found : RuleComparison
+        Of :func:`explorer.compare_rules`.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    colours = palette(dark)
+    made = layout(found.parameter.replace("_", " ") + " λ", "score, from 0 (least) to 1 (median)", dark)
+    made["yaxis"] |= {"type": "linear", "autorange": False, "range": [-0.1, 1.5], "dtick": 0.5}
+    made["yaxis"]["title"] = {"text": "score, from 0 (least) to 1 (median)", "font": {"size": 13}}
+    usual = float(np.median(found.values[_picked(found)]))
+    ends = np.log10([max(found.values[-1], 1e-6 * usual), found.values[0]])
+    made["xaxis"] |= {"autorange": False, "range": ends.tolist(), "dtick": max(1, round(float(np.ptp(ends)) / 6))}
+    figure = go.Figure(layout=made)
+    for index, (name, values) in enumerate(found.scores.items()):
+        if shelf[name].traits["picks"] != "minimum":
+            continue
+        one = np.where(np.isfinite(_first(values)), _first(values), np.nan)
+        if np.isnan(one).all():
+            continue
+        low, middle = np.nanmin(one), np.nanmedian(one)
+        colour = colours.several[index % len(colours.several)]
+        line = {"color": colour, "width": 2, "dash": DASHES[index % len(DASHES)]}
+        scaled = (one - low) / (middle - low if middle > low else 1.0)
+        figure.add_scatter(x=found.values, y=scaled, name=shelf[name].title, mode="lines", line=line)
+        figure.add_scatter(
+            x=[found.values[int(np.nanargmin(one))]], y=[0], mode="markers", showlegend=False, hoverinfo="skip",
+            marker=_marker(index, name, colours),
+        )  # fmt: skip
+    figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
+    return figure
+
+
+def _picked(found: RuleComparison) -> NDArray[np.integer]:
+    """Return the indices that rules chose; every index where none did."""
+    at = np.array([int(np.reshape(at, -1)[0]) for at in found.chosen.values()], int)
+    return at[at >= 0] if (at >= 0).any() else np.arange(len(found.values))
+
+
+def _marker(index: int, name: str, colours: Any) -> dict[str, Any]:
+    return {
+        "color": colours.several[index % len(colours.several)], "size": 11,
+        "symbol": _SYMBOLS[index % len(_SYMBOLS)] + ("-open" if name == "oracle" else ""),
+    }  # fmt: skip
 
 
 def _first(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -58,7 +58,7 @@ def test_a_blur_is_not_chance():
     found = ex.analyse(problem, "random_matrix_law")
     assert found.distance > 0.2
     assert not len(found.spikes)
-    assert "No bulk of it is chance" in found.sentence
+    assert "not a matrix of independent entries" in found.sentence
 
 
 def test_strengths_and_places_are_inverse_to_each_other_and_meet_the_edge():

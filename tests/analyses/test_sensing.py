@@ -162,4 +162,4 @@ def test_one_draw_has_no_band_and_the_figure_has_all_curves():
 def test_densities_are_drawn():
     problem = ex.build(ex.RunSpec(problem={"name": "camera", "params": {"size": 16}}, dtype="float64"))
     assert len(figures.density(ex.analyse(problem, "density_of_states", steps=10)).data) == 1
-    assert len(figures.density(ex.analyse(problem, "random_matrix_law")).data) == 2
+    assert len(figures.density(ex.analyse(problem, "random_matrix_law")).data) == 3
