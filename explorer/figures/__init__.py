@@ -1,7 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`pictures`, `summary`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the page and the printer; the
-other ones are plotly figures for the screen; `explain` says in sentences what they show.
+`drawn_experiment`, `pictures`, `summary`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the page
+and the printer; the other ones are plotly figures for the screen; `explain` and `experiment` say what they show.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _HOME = {
     "counts": "densities",
     "density": "densities",
     "distribution": "histogram",
+    "drawn_experiment": "experiments",
+    "experiment": "experiments",
     "explain": "words",
     "filters": "spectra",
     "generalised": "pairs",
@@ -49,6 +51,8 @@ __all__ = [
     "counts",
     "density",
     "distribution",
+    "drawn_experiment",
+    "experiment",
     "explain",
     "filters",
     "generalised",

@@ -17,6 +17,7 @@ from explorer.linalg import Space
 from explorer.linalg.spaces import complex_dtype, real_dtype
 from explorer.operators.algebra import Composition
 from explorer.operators.base import LinearOperator
+from explorer.operators.drawing import Drawing, drawings
 from explorer.operators.slices import SliceWise
 
 SENSE = "Pruessmann, Weiger, Scheidegger & Boesiger 1999: SENSE: sensitivity encoding for fast MRI"
@@ -93,6 +94,14 @@ class Parallel(Composition):
         """Return the number of frequencies that are measured for each pixel."""
         fraction, space = self.encoding.codomain.size / self.domain.size, self.domain
         return torch.full(space.shape, fraction, dtype=real_dtype(space.dtype), device=space.device)
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the encoding's drawings and how sensitive the coil of the datum is."""
+        coil, within = divmod(datum, self.encoding.codomain.size)
+        count = len(self.coils.maps)
+        said = f"How well coil {coil} of {count} sees every pixel: the modulus of its sensitivity."
+        seen = Drawing(f"Coil {coil} of {count}", said, self.coils.maps[coil].abs().cpu())
+        return *drawings(self.encoding, within), seen
 
     def picture(self, y: Tensor) -> Tensor:
         """Return the back-projection: zeros where nothing is measured, and the coils combined."""

@@ -15,6 +15,7 @@ from explorer.catalogue import Help, Linear, Log, SpecError, operator
 from explorer.linalg import Rng, Space
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.base import LinearOperator
+from explorer.operators.drawing import Drawing, sampled_places
 from explorer.operators.kspace import distances
 from explorer.operators.mask import Mask, random_subset
 from explorer.operators.transforms import Fourier
@@ -46,6 +47,15 @@ class MaskedFourier(LinearOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.fourier._adjoint(self.mask._adjoint(y))
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the frequencies that are measured, zero in the middle."""
+        shape, flat = self.domain.shape, self.mask.kept.cpu()
+        middle = torch.zeros_like(flat)
+        for axis, n in enumerate(shape):
+            along = flat // math.prod(shape[axis + 1 :]) % n
+            middle = middle * n + (along + n // 2) % n
+        return sampled_places("Frequencies that are measured (k-space)", "frequencies", shape, middle, datum)
 
     def gram_diagonal(self) -> Tensor:
         """Return the kept fraction: every entry of F has modulus ``1/√n``."""

@@ -5,6 +5,7 @@ Thompson, Moran & Swenson 2017: Interferometry and Synthesis in Radio Astronomy,
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from explorer.catalogue import Help, Linear, Log, SpecError, operator
 from explorer.linalg import Rng, Space
 from explorer.operators.capabilities import IMAGE
+from explorer.operators.drawing import Drawing, Stroke
 from explorer.operators.fourier import MaskedFourier
 
 Layout = Literal["arms", "ring", "random"]
@@ -87,6 +89,36 @@ def gridded(uv: Tensor, shape: tuple[int, ...], reach: float) -> Tensor:
     return ((row % rows) * columns + column % columns).unique()
 
 
+class Interferometer(MaskedFourier):
+    """The unitary Fourier transform where pairs of antennas measure it.
+
+    Parameters
+    ----------
+    domain : Space
+    kept : Tensor
+        As for :class:`MaskedFourier`.
+    positions : Tensor
+        Of the antennas, east and north, shape ``(a, 2)``.
+    """
+
+    title = "Radio interferometer"
+
+    def __init__(self, domain: Space, kept: Tensor, positions: Tensor) -> None:
+        super().__init__(domain, kept)
+        self.positions = positions.tolist()
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the frequencies that are seen, and the antennas on the ground."""
+        (seen,) = super().drawings(datum)
+        seen = dataclasses.replace(seen, title="Frequencies that are seen (uv-coverage)")
+        east, north = torch.tensor(self.positions, dtype=torch.float64).unbind(-1)
+        reach = float(torch.maximum(east.abs().max(), north.abs().max()).clamp_min(1e-300))
+        places = torch.stack((-north, east), dim=-1) * (45 / reach)
+        said = f"{len(places)} antennas on the ground, north at the top. Every pair measures one frequency at a time."
+        ground = Drawing("Antennas", said, strokes=(Stroke("antenna", places),), view=(-50.0, -50.0, 50.0, 50.0))
+        return seen, ground
+
+
 @operator(
     "Radio interferometer",
     papers=[
@@ -107,16 +139,15 @@ def radio_interferometer(
     declination: Annotated[float, Linear(-90, 90, unit="°", help="declination of the source")] = 45.0,
     latitude: Annotated[float, Linear(-90, 90, unit="°", help="latitude of the antennas")] = 34.08,
     reach: Annotated[float, Linear(0.05, 1, help="longest baseline, relative to what the pixels can show")] = 0.8,
-) -> MaskedFourier:
+) -> Interferometer:
     """Unitary Fourier transform where pairs of antennas measure it, each along an ellipse as the Earth turns.
 
     Baselines are taken to the nearest point of the frequency grid, and each point counts once. The mean brightness is
     not among them. The field is small and the antennas lie in a plane; whether the source has set is not asked.
     """
     times = ((torch.arange(snapshots, dtype=torch.float64) + 0.5) / snapshots - 0.5) * hours
-    kept = gridded(tracks(antennas(number, layout, rng), times, declination, latitude), domain.shape, reach)
+    positions = antennas(number, layout, rng)
+    kept = gridded(tracks(positions, times, declination, latitude), domain.shape, reach)
     if not len(kept):
         raise SpecError("no baseline is as long as one point of the frequency grid: choose a larger reach", "reach")
-    made = MaskedFourier(domain, kept.to(domain.device))
-    made.title = "Radio interferometer"
-    return made
+    return Interferometer(domain, kept.to(domain.device), positions)

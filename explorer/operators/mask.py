@@ -11,6 +11,7 @@ from explorer.catalogue import Linear, operator
 from explorer.linalg import Rng, Space
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.base import LinearOperator
+from explorer.operators.drawing import Drawing, sampled_places
 
 
 class Mask(LinearOperator):
@@ -43,6 +44,10 @@ class Mask(LinearOperator):
         """Return 1 where an entry is kept, else 0."""
         ones = torch.ones(self.codomain.shape, dtype=real_dtype(self.domain.dtype), device=self.domain.device)
         return self._adjoint(ones)
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the mask."""
+        return sampled_places("What is observed", "entries", self.domain.shape, self.kept, datum)
 
     def picture(self, y: Tensor) -> Tensor:
         """Return the element with zeros where nothing is observed."""

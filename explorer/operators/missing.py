@@ -11,6 +11,7 @@ from explorer.catalogue import Help, Linear, Part, SpecError, describe, operator
 from explorer.linalg import Rng, Space
 from explorer.operators.algebra import Composition
 from explorer.operators.base import LinearOperator
+from explorer.operators.drawing import Drawing, drawings, sampled_places
 from explorer.operators.mask import Mask, random_subset
 
 
@@ -28,6 +29,12 @@ class MissingData(Composition):
     def __init__(self, whole: LinearOperator, kept: Tensor) -> None:
         super().__init__(Mask(whole.codomain, kept), whole)
         self.title = f"{whole.title} with missing data"
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return those of the whole operator, and which of its data are kept."""
+        kept = self.left.kept  # type: ignore[attr-defined]
+        missing = sampled_places("Data that are kept", "data", self.right.codomain.shape, kept, datum)
+        return *drawings(self.right, int(kept[datum])), *missing
 
     def picture(self, y: Tensor) -> Tensor:
         """Return the back-projection."""

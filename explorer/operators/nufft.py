@@ -21,6 +21,7 @@ from explorer.linalg.spaces import complex_dtype
 from explorer.operators.base import LinearOperator
 from explorer.operators.capabilities import IMAGE
 from explorer.operators.coils import SENSE, Coils, Count, Distance, Parallel, birdcage
+from explorer.operators.drawing import Drawing, Stroke, spread
 
 #: relative accuracy that is asked for, by the precision of the data
 ACCURACY = {torch.complex64: 1e-6, torch.complex128: 1e-14}
@@ -106,6 +107,19 @@ class NonuniformFourier(LinearOperator):
         given = x.detach().cpu().resolve_conj().reshape(-1, *shape).contiguous()
         made = torch.from_numpy(self.plans.execute(kind, given)).to(x.device)
         return (made / math.sqrt(self.domain.size)).reshape(*batch, *target.shape)
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the lines along which frequencies are measured, zero in the middle."""
+        rows, columns = self.domain.shape
+        scale = torch.tensor([rows, columns], dtype=torch.float64) / (2 * math.pi)
+        places = torch.from_numpy(self.plans.points.T.copy()) * scale + torch.tensor([rows // 2, columns // 2])
+        length = self.codomain.shape[-1]
+        drawn = spread(self.codomain.size // length, 96)
+        strokes = [Stroke("spoke", places[i * length : (i + 1) * length][[0, -1]], i * length, length) for i in drawn]
+        strokes.append(Stroke("chosen", places[datum : datum + 1], datum))
+        said = f"Lines of frequencies, {len(drawn):,} of {self.codomain.size // length:,} drawn; the dot is the datum."
+        title, view = "Frequencies that are measured (k-space)", (-1.0, -1.0, float(rows), float(columns))
+        return (Drawing(title, said, strokes=tuple(strokes), view=view),)
 
     def picture(self, y: Tensor) -> Tensor:
         """Return the back-projection."""

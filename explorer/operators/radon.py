@@ -18,6 +18,7 @@ from explorer.catalogue import Linear, Log, SpecError, operator
 from explorer.linalg import Rng, Space
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.capabilities import SQUARE_IMAGE
+from explorer.operators.drawing import Drawing, Stroke, spread
 from explorer.operators.sparse import SharedMatrix, SparseMatrix
 from explorer.operators.transforms import on_real_parts
 
@@ -91,6 +92,29 @@ class Rays:
             return torch.full_like(u, beta), u - self.centre
         gamma = torch.atan(u / self.source)
         return beta - gamma, self.source * gamma.sin() - self.centre * gamma.cos()
+
+    def ends(self, angle: float, reach: float) -> tuple[Tensor, Tensor]:
+        """Return where the ray in the middle of every bin begins, and where it meets a detector beyond the image.
+
+        Parameters
+        ----------
+        reach : float
+            Distance of that detector from the axis, and of the beginning of parallel rays, in pixels.
+
+        Returns
+        -------
+        tuple of Tensor
+            Row and column in pixels, shapes ``(bins, 2)``.
+        """
+        beta = math.radians(angle)
+        across = torch.tensor([-math.sin(beta), math.cos(beta)], dtype=torch.float64)  # rows run downwards
+        onward = torch.tensor([-math.cos(beta), -math.sin(beta)], dtype=torch.float64)
+        u = (torch.arange(self.bins, dtype=torch.float64) - (self.bins - 1) / 2)[:, None] * self.spacing
+        middle = (self.size - 1) / 2 - self.centre * across
+        if self.source is None:
+            return middle + u * across - reach * onward, middle + u * across + reach * onward
+        start = (middle - self.source * onward).expand(self.bins, 2)
+        return start, middle + u * (1 + reach / self.source) * across + reach * onward
 
     def at(self, angle: float, device: Any = "cpu") -> tuple[Tensor, Tensor]:
         """Return pixels and weights, both of shape ``(bins, per_bin · size, 2)``; weights outside the image are 0."""
@@ -291,6 +315,28 @@ class Radon(SparseMatrix):
         uses = torch.bincount(self.symmetry.index.cpu(), minlength=turns * len(squares)).reshape(turns, -1)
         sums = uses.to(torch.float64) @ torch.from_numpy(squares)
         return self.symmetry.gather(sums.reshape(turns, *self.domain.shape)).to(device, dtype)
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the rays and the detector of one view."""
+        view, chosen = divmod(datum, self.rays.bins)
+        angle, size, source = float(self.rays.angles[view]), self.rays.size, self.rays.source
+        reach = 0.75 * size
+        start, end = self.rays.ends(angle, reach)
+        ray = lambda kind, i: Stroke(kind, torch.stack((start[i], end[i])), view * self.rays.bins + i)  # noqa: E731
+        angles = [float(self.rays.angles[i]) for i in spread(len(self.rays.angles), 180)]
+        around = torch.tensor([[-math.cos(math.radians(a)), -math.sin(math.radians(a))] for a in angles])
+        middle = (size - 1) / 2
+        strokes = [Stroke("view", middle + reach * around.double()), Stroke("detector", end[[0, -1]])]
+        strokes += [Stroke("source", start[:1])] if source is not None else []
+        strokes += [ray("ray", i) for i in spread(self.rays.bins, 13)] + [ray("chosen", chosen)]
+        half = 1.08 * min(max(reach, source or 0.0), 1.6 * size)
+        said = (
+            f"Rays of the view at {angle:.4g}°, {'one' if len(angles) == 1 else 'a few'} of "
+            f"{self.rays.bins:,} drawn; the thick one is the chosen datum. The heavy line is the detector, dots are "
+            f"where its middle is in the {len(self.rays.angles):,} views."
+        )
+        view_box = (middle - half, middle - half, middle + half, middle + half)
+        return (Drawing("Rays and detector", said, over=True, strokes=tuple(strokes), view=view_box),)
 
     @property
     def data_axes(self) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from explorer.catalogue import Part, SpecError, describe, operator
 from explorer.linalg import ProductSpace, Rng, Space
 from explorer.operators.base import SVD, LinearOperator
+from explorer.operators.drawing import Drawing, drawings
 
 
 class SliceWise(LinearOperator):
@@ -75,6 +76,10 @@ class SliceWise(LinearOperator):
         """Return the operator's, once a slice."""
         diagonal = self.operator.main_diagonal()
         return None if diagonal is None else self._each(diagonal)
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return the operator's, of one slice."""
+        return drawings(self.operator, datum % self.operator.codomain.size)
 
     def picture(self, y: Tensor) -> Tensor:
         """Return the operator's picture of every slice."""

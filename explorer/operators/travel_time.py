@@ -13,6 +13,7 @@ from torch import Tensor
 from explorer.catalogue import Log, operator
 from explorer.linalg import Space
 from explorer.operators.capabilities import IMAGE
+from explorer.operators.drawing import Drawing, Stroke, spread
 from explorer.operators.sparse import SharedMatrix, SparseMatrix
 
 
@@ -80,6 +81,21 @@ class TravelTime(SparseMatrix):
         starts, ends = (torch.tensor(places, dtype=torch.float64) for places in (self.sources, self.receivers))
         rows, columns = self.domain.shape
         return vstack([path_lengths(rows, columns, s, ends) for s in starts], format="csr") * self.cell
+
+    def drawings(self, datum: int) -> tuple[Drawing, ...]:
+        """Return sources, receivers, and the rays of one source."""
+        source, chosen = divmod(datum, len(self.receivers))
+        starts, ends = (torch.tensor(places, dtype=torch.float64) - 0.5 for places in (self.sources, self.receivers))
+        ray = lambda kind, i: Stroke(kind, torch.stack((starts[source], ends[i])), source * len(ends) + i)  # noqa: E731
+        strokes = [ray("ray", i) for i in spread(len(ends), 16)] + [ray("chosen", chosen)]
+        strokes += [Stroke("source", starts), Stroke("receiver", ends)]
+        said = (
+            f"Sources on the left, receivers on the right and at the surface; rays of source {source}, a few of "
+            f"{len(ends):,} drawn. The thick one is the chosen datum."
+        )
+        rows, columns = self.domain.shape
+        view = (-0.05 * rows, -0.05 * columns, 1.05 * rows, 1.05 * columns)
+        return (Drawing("Sources, receivers and rays", said, over=True, strokes=tuple(strokes), view=view),)
 
     @property
     def data_axes(self) -> tuple[tuple[str, str], ...]:

@@ -112,8 +112,8 @@ class PlacePanel(ipywidgets.VBox):
 def _row(name: str, axis: int, label: str, n: int, at: int) -> dict[str, Any]:
     return {
         "id": f"axis{axis}", "type": "int", "label": label.capitalize(), "name": f"{name}: {label}", "depth": 0,
-        "low": 0, "high": max(n - 1, 1), "step": 1, "value": at, "text": f"{at}", "unit": f"of {n:,}",
-        "optional": False, "error": "", "help": f"Look at another {name.lower()}; counted from 0",
+        "low": 0, "high": max(n - 1, 1), "step": 1, "value": at, "text": f"{at}", "unit": "",
+        "optional": False, "error": "", "help": f"Look at another {name.lower()}: 0 to {n - 1:,}",
     }  # fmt: skip
 
 

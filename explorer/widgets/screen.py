@@ -27,13 +27,18 @@ from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
 from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
+from explorer.widgets.drawing import ExperimentPanel
 from explorer.widgets.looking import PointPanel
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
 from explorer.widgets.spectral import Spectral, alike
 
-TABS = ("Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Point", "Compare", "Code", "About")
+TABS = (
+    "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Point", "Experiment", "Compare", "Code", "About",
+)  # fmt: skip
+#: what a click on a picture shows, where it is not the values along a row
+_CLICKS = {"Reconstruction": "its point response", "Data": "how it was measured"}
 
 
 class Screen:
@@ -77,8 +82,8 @@ class Screen:
         self._height = 0.5  # where the row of the profile is
         for name, picture in self.pictures.items():
             picture.on_msg(self._point)
-            picture.click = "its point response" if name == "Reconstruction" else "the values along a row"
-        self.pointing = PointPanel(lock)
+            picture.click = _CLICKS.get(name, "the values along a row")
+        self.pointing, self.experiment = PointPanel(lock), ExperimentPanel(lock)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
         self.tabs = Tabs(titles=list(TABS))
@@ -93,7 +98,7 @@ class Screen:
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.Box([self.compare.table])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
-        for panel in (self.pointing, self._compare_panel, self._code_panel, self._about_panel):
+        for panel in (self.pointing, self.experiment, self._compare_panel, self._code_panel, self._about_panel):
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),
@@ -101,6 +106,7 @@ class Screen:
             self.tabs,
             self.explained,
             self.pointing,
+            self.experiment,
             self._compare_panel,
             self._code_panel,
             self._about_panel,
@@ -112,7 +118,9 @@ class Screen:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
-        parts = (self._charting, self._analysing, self.spectral, self.share, self.advice, self.pointing)
+        parts = (
+            self._charting, self._analysing, self.spectral, self.share, self.advice, self.pointing, self.experiment,
+        )  # fmt: skip
         return all([part.wait(timeout) for part in parts])
 
     def fit(self, width: int) -> None:
@@ -157,6 +165,7 @@ class Screen:
             self.problem = problem
             self.spectral.look_at(problem)
         self._show_pictures(*panels.before(problem))
+        self.experiment.show(problem)
         self._draw_spectral()
 
     def unknown_problem(self, unknown: bool) -> None:
@@ -238,8 +247,14 @@ class Screen:
             elif picture is self.pictures["Reconstruction"]:
                 self.pointing.choose((row, column))
                 self.tabs.selected = TABS.index("Point")
+            elif picture is self.pictures["Data"] and self._picked(row, column):
+                self.tabs.selected = TABS.index("Experiment")
             else:
                 self.tabs.selected = TABS.index("Profile")
+
+    def _picked(self, row: float, column: float) -> bool:
+        """Choose the datum that was clicked, where the picture of the data tells which one it is."""
+        return self.experiment.pick(row, column, "back-projected" not in self._panels["Data"].note)
 
     # --- the tabs ---
 
@@ -250,12 +265,17 @@ class Screen:
     def _select(self) -> None:
         """Show the panel of the selected tab."""
         with self._lock:
-            instead = {"Code": self._code_panel, "About": self._about_panel, "Point": self.pointing}.get(self._selected)
+            instead: Any = {
+                "Code": self._code_panel, "About": self._about_panel, "Point": self.pointing,
+                "Experiment": self.experiment,
+            }.get(self._selected)  # fmt: skip
             shown = [instead] if instead else [self.explained]
             shown += [self._compare_panel] if self._selected == "Compare" else []
-            for panel in (self.explained, self.pointing, self._compare_panel, self._code_panel, self._about_panel):
+            every = (self.explained, self.pointing, self.experiment)
+            for panel in (*every, self._compare_panel, self._code_panel, self._about_panel):
                 (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
             self.pointing.look(self._selected == "Point")
+            self.experiment.look(self._selected == "Experiment")
             self.show_spec(self._spec)
             self._draw_chart()
 

@@ -82,3 +82,68 @@ def test_where_a_point_response_is_not_defined_a_sentence_says_so(make, choices,
     assert w.wait(60)
     assert says in html.unescape(w._screen.pointing.notes.value)
     assert w._screen.pointing.pictures[0].kind == "empty"
+
+
+def test_a_click_on_the_data_shows_how_that_datum_was_measured(make):
+    w = make(**IMAGE, operator={"name": "radon", "params": {"angles": 9}})
+    w.run().result(60)
+    screen = w._screen
+    panel = screen.experiment
+    spent = screen.problem.y.clone()
+    screen._point(screen.pictures["Data"], {"at": [0.5, 0.5]}, None)
+    assert w.wait(60)
+    assert screen._selected == "Experiment"
+    assert panel.at == (4, 23)
+    assert "y = A x + n" in panel.notes.value
+    assert "9 (angle) × 46 (detector) = 414 numbers" in panel.notes.value
+    assert [sketch.there for sketch in panel.sketches] == [True, False]
+    ray = next(s for s in panel.sketches[0].strokes if s["kind"] == "chosen")
+    assert len(ray["points"]) == 2
+    before = panel.sensitivity.pixels
+    for wrong in ({}, {"place": []}, {"place": ["x", 0]}, {"place": None}):
+        panel._clicked(panel.sketches[0], wrong, None)
+    assert panel.at == (4, 23)
+    panel._clicked(panel.sketches[0], {"place": [2.0, 2.0]}, None)
+    assert w.wait(60)
+    assert panel.at[0] == 4  # another ray of the view
+    assert panel.at[1] != 23
+    say(panel, id="axis0", value=0)
+    assert w.wait(60)
+    assert panel.sensitivity.pixels != before
+    assert bool((screen.problem.y == spent).all())
+
+
+def test_a_pixel_of_a_mask_and_a_frequency_are_chosen_in_their_drawings(make):
+    w = make(**IMAGE, operator="random_mask")
+    w.run().result(60)
+    screen = w._screen
+    screen._point(screen.pictures["Data"], {"at": [0.99, 0.99]}, None)
+    assert w.wait(60)
+    assert screen._selected == "Experiment"
+    assert screen.experiment.at[0] > 500  # of 512, in reading order
+    assert np.count_nonzero(np.abs(values(screen.experiment.sensitivity)) > 0.5) == 1
+    w.change(operator="multicoil_mri")
+    assert w.wait(60)
+    panel = screen.experiment
+    assert [sketch.title for sketch in panel.sketches][1].startswith("Coil 4 of 8")
+    say(panel, id="axis0", value=6)
+    assert w.wait(60)
+    panel._clicked(panel.sketches[0], {"place": [16.0, 16.0]}, None)
+    assert w.wait(60)
+    assert panel.at[0] == 6  # the coil stays
+    assert panel.sketches[0].strokes[-1]["points"] == [[16.0, 16.0]]
+
+
+def test_where_data_are_seen_back_projected_a_click_draws_the_row(make):
+    w = make(**IMAGE, operator="masked_fourier")
+    w.run().result(60)
+    w._screen._point(w._screen.pictures["Data"], {"at": [0.5, 0.5]}, None)
+    assert w._screen._selected == "Profile"
+
+
+def test_a_matrix_to_invert_has_no_experiment(make):
+    w = make(problem="matrix_inverse", operator=None, solver="newton_schulz")
+    w.run().result(60)
+    select(w, "Experiment")
+    assert "no forward model" in w._screen.experiment.notes.value
+    assert w._screen.experiment.form.groups == []

@@ -1,0 +1,74 @@
+"""What a click on a picture explains, in a real JupyterLab."""
+
+import pytest
+
+from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, _named, _settle, _shot, _theme, _until
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+DRAWN = "document.querySelectorAll('.explorer svg.ex-drawing path').length"
+
+
+@pytest.fixture(scope="module")
+def page(lab, browser):
+    """Open the notebook, run its cell, and wait for the pictures."""
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.said = []
+    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    _until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    _until(page, f"({PAINTED})() === 4")
+    yield page
+    page.close()
+
+
+def _wide(page, width):
+    page.set_viewport_size({"width": width, "height": 1000})
+    _settle(page, f"document.querySelector('.explorer').getBoundingClientRect().right <= {width}")
+
+
+def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
+    _wide(page, 1400)
+    page.locator(".explorer .ex-pictures canvas").nth(2).focus()
+    for key in ("ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.wait_for_selector("[role=tab][aria-selected=true] >> text=Point")
+    page.wait_for_selector(".ex-look >> text=comes back with")
+    assert page.locator(".ex-look:visible canvas").count() == 2
+    names = page.evaluate(NAMES)
+    assert all(names)
+    assert len(set(names)) == len(names)
+    _shot(page, "point")
+    row = _named(page, "Point: row, exact value")
+    row.fill("40")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".ex-look >> text=pixel (40,")
+    page.locator(".explorer .ex-pictures canvas").nth(1).click(position={"x": 30, "y": 40})
+    page.wait_for_selector("[role=tab][aria-selected=true] >> text=Experiment")
+    page.wait_for_selector(".ex-look >> text=y = A x + n")
+    page.wait_for_selector(".ex-look >> text=16,384 numbers")
+    _shot(page, "experiment-blur")
+    _named(page, "Preset").select_option("Tomography from 30 angles")
+    _until(page, f"{DRAWN} > 20")
+    before = page.locator(".ex-look:visible .ex-notes").inner_text()
+    page.locator("svg.ex-drawing:visible").first.click(position={"x": 60, "y": 60})
+    page.wait_for_function(
+        "before => document.querySelectorAll('.ex-look .ex-notes')[1].innerText !== before", arg=before
+    )
+    for width in (1400, 900):
+        _wide(page, width)
+        assert page.evaluate(CLIPPED) == []
+        _shot(page, f"experiment-{width}")
+    _theme(page, "JupyterLab Dark")
+    page.wait_for_timeout(500)
+    _shot(page, "experiment-dark")
+    _theme(page, "JupyterLab Light")
+    _wide(page, 1400)
+
+
+def test_the_console_is_silent(page):
+    assert page.said == []
