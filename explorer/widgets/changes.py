@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from explorer.engine.spec import RunSpec
 
-#: seconds within which changes are taken back together: a drag is one change
+#: seconds within which changes of one control are taken back together: a drag is one change
 TOGETHER = 0.7
 
 
@@ -18,14 +18,14 @@ class Changes:
     def __init__(self) -> None:
         self.past: list[RunSpec] = []
         self.future: list[RunSpec] = []
-        self._last = -TOGETHER
+        self._last, self._by = -TOGETHER, ""
 
-    def enter(self, before: RunSpec) -> None:
-        """Remember what was there before a change."""
+    def enter(self, before: RunSpec, by: str = "") -> None:
+        """Remember what was there before a change, and which control made it."""
         now = time.monotonic()
-        if now - self._last > TOGETHER or not self.past:
+        if now - self._last > TOGETHER or not by or by != self._by or not self.past:
             self.past.append(before)
-        self._last = now
+        self._last, self._by = now, by
         self.future.clear()
 
     def undo(self, now: RunSpec) -> RunSpec:

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from explorer.catalogue import SHELVES, Component, SpecError
 from explorer.engine.compat import compatible
+from explorer.engine.links import from_link, is_link
 from explorer.engine.run import prepare
 from explorer.engine.spec import RunSpec
+from explorer.widgets import knobs
 
+#: where the widget begins: the discrepancy principle picks an iterate, and the run goes on past it
+START: Mapping[str, Any] = {
+    "noise": {"name": "gaussian", "params": {"level": 0.05}},
+    "rule": "discrepancy",
+    "record": {"keep_going": True},
+}
 #: in which order other parts are changed so that a choice fits: first what costs the person least
 _FREE = ("rule", "precond", "prior", "solver", "operator", "problem", "noise", "stop")
 #: fields that may be empty, and what that means
 NONE = {"operator": "None: the problem brings its own", "simulator": "The same operator"}
+_FIELD_OF = {"preconditioner": "precond"}  # where a kind and its field differ in name
 _PLAINEST = {"rule": "fixed", "precond": "none", "prior": "none", "simulator": None, "finer": 1}
+
+
+def begin(spec: Any, chosen: Mapping[str, Any]) -> RunSpec:
+    """Return the first specification; parts that were not asked for are adapted to those that were."""
+    if spec:
+        return as_spec(spec).replace(**chosen)
+    wanted = RunSpec(**{**START, **chosen})
+    try:
+        if chosen:
+            prepare(wanted)
+    except SpecError:
+        return fit(wanted, set(chosen)) or wanted
+    return wanted
+
+
+def as_spec(spec: Any) -> RunSpec:
+    """Return what a person may hand over, JSON text, a link, a mapping or a specification, as a specification."""
+    if isinstance(spec, str):
+        return from_link(spec) if is_link(spec) else RunSpec.from_json(spec)
+    return spec if isinstance(spec, RunSpec) else RunSpec.from_json(json.dumps(dict(spec)))
 
 
 @dataclass(frozen=True)
@@ -116,3 +146,22 @@ def sentence(text: str) -> str:
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return text + ("" if text[-1:] in (".", "!", "?", "…", "") else ".")
+
+
+def told(spec: RunSpec, error: SpecError, path: str = "") -> str:
+    """Return an error as a sentence with the name of its control as the subject."""
+    if not error.message.startswith("is "):
+        return sentence(error.message)
+    where = path or row_of(spec, error)
+    name = next((row["name"] for row in knobs.rows(spec) if row["id"] == where), error.field)
+    return sentence(f"{name} {error.message}")
+
+
+def row_of(spec: RunSpec, error: SpecError) -> str:
+    """Return the row that an error is about: the nearest that exists."""
+    field = error.field.split(".")[0]
+    path = ".".join([_FIELD_OF.get(field, field), *error.field.split(".")[1:]])
+    present = {row["id"] for row in knobs.rows(spec)}
+    while path and path not in present:
+        path = path.rpartition(".")[0]
+    return path

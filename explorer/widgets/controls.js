@@ -301,6 +301,12 @@ function render({ model, el }) {
     };
   };
 
+  const resetter = (title) => {
+    const said = `Reset ${title}: go back to what it began with`;
+    const button = make("button", { type: "button", class: "ex-reset", "aria-label": said, title: said }, "↺ reset");
+    button.addEventListener("click", () => tell({ reset: title }));
+    return button;
+  };
   const place = (parent, nodes) =>
     nodes.forEach((node, i) => parent.children[i] === node || parent.insertBefore(node, parent.children[i] || null));
 
@@ -316,9 +322,10 @@ function render({ model, el }) {
     for (const group of groups) {
       if (!sections.has(group.title)) {
         const [box, head] = group.folded ? ["details", "summary"] : ["fieldset", "legend"];
-        sections.set(group.title, make(box, {}, make(head), make("div", { class: "ex-rows" })));
+        sections.set(group.title, make(box, {}, make(head), resetter(group.title), make("div", { class: "ex-rows" })));
       }
       put(sections.get(group.title).firstElementChild, "textContent", group.folded || group.title);
+      put(sections.get(group.title).querySelector(".ex-reset"), "hidden", !group.changed);
       const nodes = group.rows.map((row) => {
         if (rows.get(row.id)?.type !== row.type) {
           rows.get(row.id)?.body.remove();
@@ -337,6 +344,17 @@ function render({ model, el }) {
   const themed = new MutationObserver(() => tell({ dark: looksDark() }));
   themed.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
 
+  // A cell of the page remembers its settings, for the widget of the kernel that comes after this one.
+  let cell = null;
+  const keep = () => cell && (cell.explorerState = model.get("state"));
+  const recall = (found) => {
+    if (!found || !model.get("state").spec) return;
+    cell = found;
+    const was = cell.explorerState;
+    if (was && was.spec !== model.get("state").spec) tell({ was });
+    keep();
+  };
+
   // The chart has to be told how wide its place is.
   let width = 0;
   let finding = 0;
@@ -346,8 +364,10 @@ function render({ model, el }) {
   });
   const find = () => {
     const place = el.closest(".explorer")?.querySelector(".ex-explained");
-    if (place) measured.observe(place);
-    else finding = setTimeout(find, 100); // the parts of a page arrive one by one
+    if (place) {
+      measured.observe(place);
+      recall(el.closest(".jp-Cell"));
+    } else finding = setTimeout(find, 100); // the parts of a page arrive one by one
   };
   find();
 
@@ -371,12 +391,14 @@ function render({ model, el }) {
   model.on("change:groups", draw);
   model.on("change:seq", draw);
   model.on("change:options", refill);
+  model.on("change:state", keep);
   draw();
   tell({ opened: true, dark: looksDark() });
   return () => {
     model.off("change:groups", draw);
     model.off("change:seq", draw);
     model.off("change:options", refill);
+    model.off("change:state", keep);
     themed.disconnect();
     measured.disconnect();
     clearTimeout(finding);

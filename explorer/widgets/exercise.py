@@ -20,7 +20,8 @@ from explorer.engine.spec import RunSpec
 from explorer.figures.paper import pictures, png
 from explorer.figures.words import Note, explain
 from explorer.widgets import knobs
-from explorer.widgets.panels import Controls, as_spec, notes_html, text
+from explorer.widgets.choices import as_spec
+from explorer.widgets.panels import Controls, notes_html, text
 from explorer.widgets.screen import Screen, row
 
 #: seconds that a cell waits for the run, so that its picture is saved with the notebook

@@ -25,22 +25,18 @@ from explorer.figures.paper import png, summary
 from explorer.widgets import choices, knobs
 from explorer.widgets.background import Latest
 from explorer.widgets.changes import Changes, Rest
-from explorer.widgets.panels import Controls, as_spec, costs, message_html, progress_html, text
+from explorer.widgets.choices import as_spec, begin
+from explorer.widgets.panels import Controls, costs, message_html, progress_html, text
+from explorer.widgets.saved import Saved, found, remembered, state
 from explorer.widgets.screen import Screen, row
 
-#: where the widget begins: the discrepancy principle picks an iterate, and the run goes on past it
-START: Mapping[str, Any] = {
-    "noise": {"name": "gaussian", "params": {"level": 0.05}},
-    "rule": "discrepancy",
-    "record": {"keep_going": True},
-}
 #: seconds that a cell waits for the first result, so that its picture is saved with the notebook: while a person
 #: looks on, and where nobody does
 PATIENCE, PATIENCE_ALONE = 0.5, 60.0
 #: seconds: a run as short is live at once, a longer one when nothing has changed for a while
 AT_ONCE, REST = 0.1, 0.35
 _HELP = "Keys: R run · C cancel · U undo · Y redo · K keep · L live · ? this help. Arrows move a slider, Tab goes on."
-_FIELD_OF = {"preconditioner": "precond"}  # where a kind and its field differ in name
+_RECALLED = "Restored what was chosen in this cell before. ↺ Reset goes back to what its code asks for."
 
 
 class Explorer(ipywidgets.VBox):
@@ -75,17 +71,17 @@ class Explorer(ipywidgets.VBox):
     """
 
     _job: Job | None = None  # closing works even if a wrong choice was refused
-    _rest = Rest()
+    _rest, _saved = Rest(), Saved()
 
     def __init__(self, spec: Any = None, **choices: Any) -> None:
         self._lock = threading.RLock()
-        self._spec = self._first = _begin(spec, choices)
+        self._spec = self._first = begin(spec, choices)
         self.result: Run | None = None
         self._typed: dict[str, str] = {}
         self._wrong: dict[str, str] = {}
         self._misfit: SpecError | None = None
-        self._opened = False
-        self._changes, self._rest = Changes(), Rest()
+        self._opened, self._asked = False, self._first  # what the code had asked for when it was shown
+        self._changes, self._rest, self._saved = Changes(), Rest(), Saved()
         self._lasts = float("inf")  # seconds that the last run took, watching it included
         self._looking, self._asking = (Latest(f"explorer-{n}") for n in ("look", "ask"))
         self._make_parts()
@@ -179,6 +175,15 @@ class Explorer(ipywidgets.VBox):
         self._adopt(self._first)
         self.run()
 
+    def reset_group(self, title: str) -> None:
+        """Take one group of settings, such as ``"Noise"``, back to what it began with."""
+        with self._lock:
+            spec = knobs.reset(self._spec, self._first, title)
+            for gone in knobs.rows(spec, title):
+                self._typed.pop(gone["id"], None)
+                self._wrong.pop(gone["id"], None)
+            self._adopt(spec)
+
     def undo(self) -> None:
         """Take the last change of the settings back."""
         with self._lock:
@@ -209,6 +214,7 @@ class Explorer(ipywidgets.VBox):
     def close(self) -> None:
         """Cancel what runs and close the widget."""
         self._rest.cancel()
+        self._saved.close()
         self.cancel()
         super().close()
 
@@ -228,6 +234,8 @@ class Explorer(ipywidgets.VBox):
                 self._screen.fit(int(content["width"]))
             if "dark" in content:
                 self._screen.turn(bool(content["dark"]))
+            if "was" in content:
+                self._recall(remembered(content["was"], self._asked))
             if content.get("opened"):
                 self._safely(self._open)
                 self._screen.open()
@@ -238,6 +246,8 @@ class Explorer(ipywidgets.VBox):
                 self._asking(partial(self._offer, str(content["open"]), str(content.get("kind", ""))))
             elif "id" in content:
                 self._put(str(content["id"]), content, buffers)
+            elif "reset" in content:
+                self.reset_group(str(content["reset"]))
 
     def _press(self, key: str) -> None:
         """Do what a plain key asks for."""
@@ -266,7 +276,7 @@ class Explorer(ipywidgets.VBox):
         except KeyError:
             return  # the row is gone: another part was chosen meanwhile
         except SpecError as error:
-            self._typed[path], self._wrong[path] = str(value), self._sentence(error, path)
+            self._typed[path], self._wrong[path] = str(value), choices.told(self._spec, error, path)
             self._say(self._wrong[path])
             self._refresh()
             return
@@ -275,7 +285,7 @@ class Explorer(ipywidgets.VBox):
         if content.get("fit"):
             self._asking(partial(self._fit, spec, path))
         else:
-            self._adopt(spec)
+            self._adopt(spec, by=path)
 
     def _begin_with(self, title: str) -> None:
         """Take a preset and run it."""
@@ -313,10 +323,10 @@ class Explorer(ipywidgets.VBox):
 
     # --- a new specification ---
 
-    def _adopt(self, spec: RunSpec, remember: bool = True) -> None:
+    def _adopt(self, spec: RunSpec, remember: bool = True, by: str = "") -> None:
         with self._lock:
             if remember and spec != self._spec:
-                self._changes.enter(self._spec)
+                self._changes.enter(self._spec, by)
             self._spec = spec
             self._undo_button.disabled, self._redo_button.disabled = not self._changes.past, not self._changes.future
             self._controls.options = {}
@@ -344,14 +354,18 @@ class Explorer(ipywidgets.VBox):
     def _refresh(self) -> None:
         """Bring the form, the stale marks and the written panels up to the specification."""
         with self._lock:
-            misfit = {} if self._misfit is None else {self._row(self._misfit): self._sentence(self._misfit)}
-            groups = knobs.groups(self._spec, self._typed, {**misfit, **self._wrong})
+            spec, wrong, error = self._spec, self._wrong, self._misfit
+            if error is not None:
+                wrong = {choices.row_of(spec, error): choices.told(spec, error), **wrong}
+            groups = knobs.groups(spec, self._typed, wrong, self._first)
             present = {row["id"] for group in groups for row in group["rows"]}
             for gone in (self._typed.keys() | self._wrong.keys()) - present:
                 self._typed.pop(gone, None)
                 self._wrong.pop(gone, None)
             self._controls.groups = groups
-            self._screen.show_spec(self._spec)
+            self._controls.state = state(spec, self._asked)
+            self._saved.refresh(self._controls.state, self.result)
+            self._screen.show_spec(spec)
 
     def _look(self, spec: RunSpec) -> None:
         """Check a specification and show its truth and data, before anything is solved."""
@@ -366,7 +380,7 @@ class Explorer(ipywidgets.VBox):
                 return
             self._misfit = error
             if error is not None and not self._wrong:
-                self._say(self._sentence(error))
+                self._say(choices.told(self._spec, error))
             self._screen.unknown_problem(problem is None)
             if problem is not None:
                 self._screen.show_problem(problem)
@@ -400,6 +414,7 @@ class Explorer(ipywidgets.VBox):
             try:
                 self._show_result(run, job.progress.state == "cancelled")
                 self.result = run
+                self._saved.refresh(self._controls.state, run)
             except Exception as error:
                 self._failed(error)
 
@@ -407,7 +422,7 @@ class Explorer(ipywidgets.VBox):
         """Say what went wrong; the last good result stays on the screen."""
         if isinstance(error, SpecError):
             self._misfit = error
-            self._say(self._sentence(error))
+            self._say(choices.told(self._spec, error))
         else:
             logging.getLogger(__name__).error("a run of the Explorer failed", exc_info=error)
             self._say(f"The run failed: {type(error).__name__}: {error}")
@@ -433,30 +448,12 @@ class Explorer(ipywidgets.VBox):
     def _say(self, said: str, kind: str = "alert") -> None:
         self._message.value = message_html(said, kind)
 
-    def _sentence(self, error: SpecError, path: str = "") -> str:
-        """Return an error as a sentence with the name of its control as the subject."""
-        if not error.message.startswith("is "):
-            return choices.sentence(error.message)
-        rows = [row for group in knobs.groups(self._spec, {}, {}) for row in group["rows"]]
-        where = path or self._row(error)
-        name = next((row["name"] for row in rows if row["id"] == where), error.field)
-        return choices.sentence(f"{name} {error.message}")
-
-    def _row(self, error: SpecError) -> str:
-        """Return the row that an error is about: the nearest that exists."""
-        field = error.field.split(".")[0]
-        path = ".".join([_FIELD_OF.get(field, field), *error.field.split(".")[1:]])
-        present = {row["id"] for group in knobs.groups(self._spec, {}, {}) for row in group["rows"]}
-        while path and path not in present:
-            path = path.rpartition(".")[0]
-        return path
-
     def _safely(self, work: Any) -> None:
         """Call what a person asked for; a refusal becomes the message, not a traceback."""
         try:
             work()
         except SpecError as error:
-            self._say(self._sentence(error))
+            self._say(choices.told(self._spec, error))
 
     # --- being shown ---
 
@@ -467,6 +464,12 @@ class Explorer(ipywidgets.VBox):
             if self.result is None and self._job is None:
                 self.run()
 
+    def _recall(self, spec: RunSpec | None) -> None:
+        """Take up what was chosen in the same cell before."""
+        if spec is not None and spec != self._spec:
+            self._begin_anew(spec)
+            self._say(_RECALLED, "status")
+
     def __repr__(self) -> str:
         names = [choice.name for choice in (self._spec.problem, self._spec.operator, self._spec.solver) if choice]
         return f"<Explorer: {', '.join(names)}{'; ' + repr(self.result) if self.result is not None else ''}>"
@@ -474,23 +477,15 @@ class Explorer(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget, and for pages without a kernel a picture and a line of text."""
         bundle = super()._repr_mimebundle_(**kwargs)
+        if not self._opened and self._job is None:
+            self._asked = self._spec
+            self._recall(found(self._asked))
         self._safely(self._open)
         if self._job is not None:
             self._job.wait(PATIENCE if "JPY_SESSION_NAME" in os.environ else PATIENCE_ALONE)
+        kept = self._saved.publish(state(self._spec, self._asked), self.result)
         if bundle is not None and self.result is not None:
             bundle["text/plain"] = repr(self)
-            bundle["image/png"] = base64.b64encode(png(summary(self.result))).decode("ascii")
+            if not kept:
+                bundle["image/png"] = base64.b64encode(png(summary(self.result))).decode("ascii")
         return bundle
-
-
-def _begin(spec: Any, chosen: Mapping[str, Any]) -> RunSpec:
-    """Return the first specification; parts that were not asked for are adapted to those that were."""
-    if spec:
-        return as_spec(spec).replace(**chosen)
-    wanted = RunSpec(**{**START, **chosen})
-    try:
-        if chosen:
-            prepare(wanted)
-    except SpecError:
-        return choices.fit(wanted, set(chosen)) or wanted
-    return wanted

@@ -77,7 +77,9 @@ def _plain_knobs() -> dict[str, Knob]:
     }
 
 
-def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) -> list[dict[str, Any]]:
+def groups(
+    spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str], first: RunSpec | None = None
+) -> list[dict[str, Any]]:
     """Return the whole form.
 
     Parameters
@@ -88,6 +90,8 @@ def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) 
         Texts that were typed and refused, by row; they stay visible.
     refused : mapping
         Sentences that say what is wrong, by row.
+    first : RunSpec, optional
+        What a group can be reset to.
     """
     plain = _plain_knobs()
     made = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
@@ -103,8 +107,21 @@ def groups(spec: RunSpec, typed: Mapping[str, str], refused: Mapping[str, str]) 
             if row["id"] in typed:
                 row["text"] = typed[row["id"]]
         folded = f"{spec.device} · {spec.dtype}" if title == "Computation" else ""
-        made.append({"title": title, "folded": folded, "rows": rows})
+        changed = first is not None and any(value_at(spec, field) != value_at(first, field) for field in fields)
+        made.append({"title": title, "folded": folded, "rows": rows, "changed": changed and not folded})
     return made
+
+
+def rows(spec: RunSpec, title: str = "") -> list[Row]:
+    """Return every row of the form, or of one of its groups."""
+    return [row for group in groups(spec, {}, {}) if title in ("", group["title"]) for row in group["rows"]]
+
+
+def reset(spec: RunSpec, first: RunSpec, title: str) -> RunSpec:
+    """Return `spec` with one group as it is in `first`."""
+    for field in dict(_GROUPS).get(title, ()):
+        spec = assign(spec, field, value_at(first, field))
+    return spec
 
 
 def _preset(spec: RunSpec) -> Row:

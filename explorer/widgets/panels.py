@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shlex
 import threading
@@ -17,7 +16,6 @@ import traitlets
 
 from explorer.catalogue import SHELVES, Component, source
 from explorer.engine.cite import cite
-from explorer.engine.links import from_link, is_link
 from explorer.engine.spec import RunSpec
 from explorer.figures.curves import Curve, curve_figure
 from explorer.figures.words import Note
@@ -40,6 +38,8 @@ class Controls(anywidget.AnyWidget):
         Number of the newest message that `groups` takes account of.
     plain_keys : bool
         Whether plain keys pressed anywhere in the Explorer are reported.
+    state : dict
+        What the page remembers of the cell, for the kernel that comes after this one.
     """
 
     _esm = HERE / "controls.js"
@@ -49,6 +49,7 @@ class Controls(anywidget.AnyWidget):
     options: Any = traitlets.Dict().tag(sync=True)
     seq = traitlets.Int(0).tag(sync=True)
     plain_keys = traitlets.Bool(False).tag(sync=True)
+    state: Any = traitlets.Dict().tag(sync=True)
 
 
 class Tabs(anywidget.AnyWidget):
@@ -274,10 +275,3 @@ def _about(component: Component) -> str:
         items = "".join(f"<li>{escape(source(paper))}</li>" for paper in component.papers)
         lines.append(f"<ul>{items}</ul>")
     return f"<section>{''.join(lines)}</section>"
-
-
-def as_spec(spec: Any) -> RunSpec:
-    """Return what a person may hand over, JSON text, a link, a mapping or a specification, as a specification."""
-    if isinstance(spec, str):
-        return from_link(spec) if is_link(spec) else RunSpec.from_json(spec)
-    return spec if isinstance(spec, RunSpec) else RunSpec.from_json(json.dumps(dict(spec)))

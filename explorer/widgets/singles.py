@@ -14,7 +14,7 @@ from explorer.engine.spec import RunSpec
 from explorer.figures.paper import curves, drawn, pictures, png
 from explorer.figures.parameter import rules
 from explorer.figures.spectra import spectrum
-from explorer.widgets.panels import as_spec
+from explorer.widgets.choices import as_spec
 from explorer.widgets.screen import TABS, Screen, row
 
 __all__ = ["Convergence", "Parameter", "Pictures", "Spectrum"]
