@@ -94,7 +94,7 @@ def groups(
         What a group can be reset to.
     """
     plain = _plain_knobs()
-    made = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
+    made: list[dict[str, Any]] = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
     for title, fields in _GROUPS:
         rows: list[Row] = []
         for field in fields:

@@ -117,7 +117,7 @@ def test_a_page_reminds_the_widget_of_a_kernel_that_is_gone(make):
 )
 def test_one_group_goes_back_and_that_can_be_undone(make, title, path, value):
     def offered():
-        return [group["title"] for group in w._controls.groups if group["changed"]]
+        return [group["title"] for group in w._controls.groups if group.get("changed")]
 
     w = make()
     first = w.spec
