@@ -132,6 +132,8 @@ class Drive:
         self._unread = False
         self._read_at = 0.0
         self._least: dict[str, float | Tensor] = {}
+        self._before: Any = None  # the iterate before, for rules that look at changes
+        self._changes = rule is not None and "sensitivity" in [need.name for need in rule[0].needs]
         known = problem.offers.get
         self._progress = Progress(data_norm=known("data_norm"), noise_norm=known("noise_norm"))
 
@@ -243,7 +245,9 @@ class Drive:
     def _apply_rule(self, step: Step, k: int) -> None:
         assert self._rule is not None
         component, params = self._rule
-        offers = {**self.problem.offers, **step.scalars, **judged(component, self.problem, step.x)}
+        offers = {**self.problem.offers, **step.scalars, **judged(component, self.problem, step, k, self._before)}
+        if self._changes:
+            self._before = clone(step.x) if self._before is None else copy_(self._before, step.x)
         scores = self._number(score(component, params, offers))
         if not self._picks_minimum:
             self._mark(scores <= 0, Reason.RULE, k)

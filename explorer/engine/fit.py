@@ -6,6 +6,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from explorer.catalogue import NAMES, SHELVES, Component, SpecError, describe
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
@@ -63,7 +65,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
             raise SpecError(f"{rule.title} chooses the {knob}: give one value, or set the rule to 'fixed'", "rule")
     for need in rule.needs:
         if need.name in _REPORTED:
-            if need.name not in (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ())):
+            known = (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ()), *_found(solver, offers))
+            if need.name not in known and not need.optional:
                 raise SpecError(
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
                 )
@@ -81,14 +84,41 @@ _REPORTED = (
 _JUDGED = ("error", "whiteness")
 
 
+def _found(solver: Component, offers: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the engine finds out of an iteration that does not report it.
+
+    Changes from step to step tell of the parameter only where the filter factors depend on nothing but the number of
+    steps: those of conjugate gradients jump whenever another Ritz value has converged.
+    """
+    if gives(solver) is not Step or offers.get("A") is None or offers.get("y") is None:
+        return ()
+    return "dof", "solution_norm", *(("sensitivity",) if "filter" in solver.traits else ())
+
+
 def on_request(solver: Component, *judges: Component) -> bool:
     """Say whether rules need what a solver reports on request only."""
     return any(need.name in solver.traits.get("on_request", ()) for rule in judges for need in rule.needs)
 
 
-def judged(rule: Component, problem: Problem, x: Any) -> dict[str, Any]:
-    """Return what a rule needs to know of a candidate beside the solver's scalars, one value a sample of `x`."""
-    names, found = {need.name for need in rule.needs}, {}
+def judged(rule: Component, problem: Problem, step: Step, number: int = 0, before: Any = None) -> dict[str, Any]:
+    """Return what a rule needs to know of a candidate beside the solver's scalars, one value a sample.
+
+    Parameters
+    ----------
+    rule, problem : Component, Problem
+    step : Step
+        The candidate.
+    number : int
+        Number of the step, where it is one of an iteration.
+    before : Tensor or Blocks, optional
+        The iterate before; the first one has no derivative by the number of steps.
+    """
+    names, found, x = {need.name for need in rule.needs} - {*step.scalars}, {}, step.x
+    if "solution_norm" in names:
+        found["solution_norm"] = problem.domain.norm(x)
+    if "sensitivity" in names and number:
+        change = problem.domain.norm(x if before is None else x - before)
+        found["sensitivity"] = torch.full_like(change, torch.inf) if before is None else number * change
     if "error" in names:
         found["error"] = problem.distance(x)
     if "whiteness" in names:

@@ -18,6 +18,7 @@ from explorer.engine.batches import shaped
 from explorer.engine.build import build
 from explorer.engine.driver import Drive, Snapshot
 from explorer.engine.fit import gives, judged, on_request, refuse_rule, refuse_stop, refuse_unused
+from explorer.engine.freedom import probed
 from explorer.engine.picks import Pick
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason, reasons
@@ -152,21 +153,28 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     chosen = None if rule.traits["picks"] == "none" else (rule, spec.rule.params)
     rng = Rng(spec.seed, f"solver/{component.name}", spec.draws)
     offers = {**problem.offers, "rng": rng, "bases": spec.record.bases}
+    if chosen is not None:
+        offers["details"] = on_request(component, rule)
     params = shaped(component, spec.solver.params, problem.batch, problem.domain.dtype, problem.domain.device)
     component.bind(offers, params)
     refuse_unused(spec)
     refuse_rule(spec, offers)
     refuse_stop(spec, offers)
     direct = gives(component) is Solution
-    if chosen is not None and not direct and "dof" in [n.name for n in rule.needs] and problem.y is not None:
+    probe = None
+    if chosen is not None and not direct and "dof" in [n.name for n in rule.needs if not n.optional]:
         assert problem.codomain is not None
         signs = random_signs(problem.codomain, Rng(spec.seed, "rule/probe", spec.draws))
-        offers["probe"] = problem.codomain.expand(signs, problem.batch)
+        probe = problem.codomain.expand(signs, problem.batch)
+    if "dof" in component.traits.get("reports", ()):
+        offers["probe"], probe = probe, None
     stop = spec.stop.as_dict()
 
     def start() -> Any:
         if direct and chosen is not None:
             return _tuned(component, problem, offers, params, chosen)
+        if probe is not None:
+            return probed(component, offers, params, probe)
         return component.bind(offers, params)()
 
     return Drive(
@@ -241,7 +249,7 @@ def candidates(
         solution = solved(component, offers, params, part)
         row = dict(solution.scalars)
         for rule in judges:
-            row |= judged(rule, problem, solution.x)
+            row |= judged(rule, problem, solution)
         rows.append(row)
     return {**offers, **{name: torch.cat([torch.as_tensor(row[name]) for row in rows]) for name in rows[0]}}
 

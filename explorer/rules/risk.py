@@ -52,16 +52,24 @@ def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> T
     papers=[
         "Hansen 1992: Analysis of discrete ill-posed problems by means of the L-curve",
         "Hansen & O'Leary 1993: The use of the L-curve in the regularization of discrete ill-posed problems",
+        "Regińska 1996: A regularization parameter in discrete ill-posed problems",
     ],
     equation=r"\max\; \kappa(\lambda)\ \text{of}\ (\log\|A x_\lambda - y\|, \log\|x_\lambda\|)",
     picks="minimum",
 )
-def l_curve(residual: Tensor, solution_norm: Tensor, growth: Tensor, regularization: Tensor) -> Tensor:
+def l_curve(
+    residual: Tensor, solution_norm: Tensor, growth: Tensor | None = None, regularization: Tensor | None = None
+) -> Tensor:
     """Take the corner of the curve of ‖x‖ against ‖Ax − y‖: its point of largest curvature.
 
     With ρ = ‖Ax − y‖², η = ‖x‖² and ′ for d/d log λ, stationarity gives ρ′ = −λ η′, so that second derivatives cancel:
     ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})``.
+
+    Steps of an iteration, or truncated expansions, are points and have no curvature. Of them the one of least product
+    ‖x‖ ‖Ax − y‖ is taken, which a line of slope −1 meets first in logarithms (Regińska).
     """
+    if growth is None or regularization is None:
+        return residual * solution_norm
     rho, eta, weight = residual**2, solution_norm**2, regularization
     # in the ratios a = λη/ρ and s = η′/η, which have no unit
     a, s = weight * eta / rho, growth / eta
@@ -71,16 +79,22 @@ def l_curve(residual: Tensor, solution_norm: Tensor, growth: Tensor, regularizat
 
 @rule(
     "Quasi-optimality",
-    papers=["Tikhonov & Glasko 1965: Use of the regularization method in non-linear problems"],
+    papers=[
+        "Tikhonov & Glasko 1965: Use of the regularization method in non-linear problems",
+        "Bauer & Reiß 2008: Regularization independent of the noise level: an analysis of quasi-optimality",
+    ],
     equation=r"\min\; \|\lambda\, \mathrm{d}x_\lambda / \mathrm{d}\lambda\|",
     picks="minimum",
 )
-def quasi_optimality(sensitivity: Tensor, dof: Tensor, lost: Tensor) -> Tensor:
+def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tensor | None = None) -> Tensor:
     """Take the candidate at which the solution changes least with the logarithm of the parameter.
 
     Far outside the useful range nothing changes at all; candidates that keep, or lose, less than one degree of freedom
-    are left out.
+    are left out. The parameter of an iteration whose filter factors depend on its steps alone is their number k, and
+    ``k ‖x_k − x_{k−1}‖`` is least.
     """
+    if dof is None or lost is None:
+        return sensitivity
     return torch.where((dof >= 1) & (lost >= 1), sensitivity, torch.inf)
 
 
@@ -103,7 +117,10 @@ def evidence(inner: Tensor, log_lost: Tensor, data_size: int) -> Tensor:
 
 @rule(
     "Monotone error rule",
-    papers=["Tautenhahn & Hämarik 1999: The use of monotonicity for choosing the regularization parameter"],
+    papers=[
+        "Tautenhahn & Hämarik 1999: The use of monotonicity for choosing the regularization parameter",
+        "Hämarik & Palm 2007: On rules for stopping the conjugate gradient type methods in ill-posed problems",
+    ],
     equation=r"\langle r_\lambda, r_{2,\lambda}\rangle / \|r_{2,\lambda}\| = \tau\, \mathbb{E}\|n\|",
     picks="first",
 )
@@ -113,7 +130,10 @@ def monotone_error(
     *,
     tau: Annotated[float, Linear(0.5, 5, help="safety factor τ ≥ 1 when the noise level is exact")] = 1.0,
 ) -> Tensor:
-    """Lower the parameter as long as the error is sure to fall with it; r₂ is the residual of iterated Tikhonov."""
+    r"""Lower the parameter as long as the error is sure to fall with it; r₂ is the residual of iterated Tikhonov.
+
+    A step ``x_{k+1} = x_k + Aᴴ z_k`` surely lowers the error while ``⟨r_k + r_{k+1}, z_k⟩ / (2 ‖z_k‖) > τ ‖n‖``.
+    """
     return iterated - tau * noise_norm
 
 

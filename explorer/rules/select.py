@@ -23,6 +23,8 @@ def score(rule: Component, params: Mapping[str, Any], offers: Mapping[str, Any])
     needs = {}
     for need in rule.needs:
         if offers.get(need.name) is None:
+            if need.optional:
+                continue
             raise SpecError(f"{rule.title} needs {need.says}, which is not known here", "rule")
         needs[need.name] = offers[need.name]
     return rule.function(**needs, **params)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Log, Part, solver
+from explorer.catalogue import Log, Part, SpecError, solver
 from explorer.linalg import axpy, axpy_, clone, safe_divide, xpay_
 from explorer.operators.base import Identity, LinearOperator
 from explorer.solvers.freedom import Influence
@@ -22,6 +22,7 @@ from explorer.solvers.steps import Step
     solves="least_squares",
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x\|_2^2",
     reports=("residual", "alpha", "beta", "gradient", "dof"),
+    on_request=("iterated",),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("lengths", "AᴴA + λI"),
 )
@@ -31,6 +32,7 @@ def cgls(
     x0: Tensor | None = None,
     probe: Tensor | None = None,
     bases: bool = False,
+    details: bool = False,
     *,
     damping: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 0.0,
 ) -> Iterator[Step]:
@@ -41,7 +43,16 @@ def cgls(
     with the latter, a gradient s that rounding keeps from falling makes the directions p grow without bound.
     With `bases` every step tells the next Lanczos vector, up to its length.
     `dof` is the number of steps, or with a `probe` an estimate of the effective degrees of freedom at twice the cost.
+    With `details` every step looks at the next one, for the monotone error rule: directions are then also kept as
+    ``p = Aᴴ w``.
+
+    Raises
+    ------
+    SpecError
+        If `details` are asked for with damping, where there is no such w.
     """
+    if details and (isinstance(damping, Tensor) or damping > 0):
+        raise SpecError("is not 0, and the monotone error rule is for plain CGLS: set it to 0", "solver.params.damping")
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
     r = clone(y) if x0 is None else y - A(x)
@@ -50,9 +61,11 @@ def cgls(
     gamma = slope = X.norm2(s)
     data2, norm2 = Y.norm2(y), torch.zeros_like(gamma)
     influence = None if probe is None else Influence(A, probe, damping)
+    w: Any = clone(r) if details else None
+    ahead: Any = None
     k = 0
     while True:
-        q = A(p)
+        q = A(p) if ahead is None else ahead
         length2 = X.norm2(p)
         curvature = Y.norm2(q) + damping * length2
         norm2 = torch.maximum(norm2, safe_divide(curvature, length2))
@@ -70,6 +83,10 @@ def cgls(
         k += 1
         dof = float(k) if influence is None else influence.follow(alpha, beta)
         scalars: dict[str, Any] = {"residual": residual2.sqrt(), "gradient": gradient2.sqrt(), "dof": dof}
+        if details:  # ⟨r + r⁺, w⟩ / (2 ‖w‖) with the residual r⁺ = r − α A p of the next step
+            ahead, w = A(p), xpay_(w, beta, r)
+            both = axpy(-safe_divide(slope, Y.norm2(ahead)), ahead, 2 * r)
+            scalars["iterated"] = safe_divide(Y.inner(both, w).real, 2 * Y.norm(w))
         yield Step(x, arrays={"v": s} if bases else None, alpha=alpha, beta=beta, **scalars)
 
 

@@ -21,7 +21,7 @@ from explorer.solvers.projected import Basis, Choice, Projected, flattened
 from explorer.solvers.steps import Step
 
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ, where it is fixed", batched=True)]
-Safety = Annotated[float, Linear(0.5, 5, help="safety factor τ of the discrepancy principle")]
+Safety = Annotated[float, Linear(0.5, 5, help="safety factor τ of the discrepancy principle and the monotone error")]
 REPORTS = ("residual", "regularization", "solution_norm")
 
 

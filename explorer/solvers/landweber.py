@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from explorer.catalogue import Linear, solver
-from explorer.linalg import axpy, clone
+from explorer.linalg import axpy, clone, safe_divide
 from explorer.operators.base import LinearOperator
 from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
@@ -21,6 +21,7 @@ from explorer.solvers.steps import Step
     solves="least_squares",
     equation=r"x_{k+1} = x_k + \tfrac{\omega}{\|A\|^2} A^*(y - A x_k)",
     reports=("residual", "gradient"),
+    on_request=("iterated",),
     per_step={"A": 1, "Aᴴ": 1},
     filter=lambda s, k, norm, knobs: 1 - (1 - knobs["step_size"] * (s / norm) ** 2) ** k,
     differentiable=True,
@@ -29,22 +30,29 @@ def landweber(
     A: LinearOperator,
     y: Tensor,
     x0: Tensor | None = None,
+    details: bool = False,
     *,
     step_size: Annotated[float, Linear(0.01, 1.95, unit="1/‖A‖²", help="step ω; it converges below 2")] = 1.0,
 ) -> Iterator[Step]:
     """Gradient descent on ``½ ‖Ax − y‖²`` with a constant step; the number of steps regularises. Out of place.
 
     After k steps from zero the filter factors are ``1 − (1 − ω σ² / ‖A‖²)^k``. The norm is computed once at the start.
+    With `details` every step looks at the next one, for the monotone error rule.
     """
     X, Y = A.domain, A.codomain
     x = X.zeros(Y.batch(y)) if x0 is None else clone(x0)
     r = y if x0 is None else y - A(x)
     data2, residual2, norm2 = Y.norm2(y), Y.norm2(r), A.norm() ** 2
+    ahead: Tensor | None = None
     while True:
-        g = A.adjoint(r)
+        g = A.adjoint(r) if ahead is None else ahead
         gradient2 = X.norm2(g)
         frozen = settled(gradient2, residual2, norm2, data2, X.eps)
         x = axpy(torch.where(frozen, 0, step_size / norm2), g, x)
         r = y - A(x)
         residual2 = Y.norm2(r)
-        yield Step(x, residual=residual2.sqrt(), gradient=gradient2.sqrt())
+        told: dict[str, Any] = {"residual": residual2.sqrt(), "gradient": gradient2.sqrt()}
+        if details:  # ⟨r + r⁺, r⟩ / (2 ‖r‖) with the residual r⁺ = r − ω A g of the next step
+            ahead = A.adjoint(r)
+            told["iterated"] = safe_divide(residual2 - step_size / (2 * norm2) * X.norm2(ahead), residual2.sqrt())
+        yield Step(x, **told)

@@ -13,14 +13,16 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Help, SpecError
+from explorer.catalogue import Help, SpecError, rules
 from explorer.linalg import Blocks, safe_divide
 from explorer.operators.base import AnySpace, LinearOperator
 
 Choice = Annotated[
-    Literal["weighted_gcv", "gcv", "discrepancy", "fixed"],
+    Literal["weighted_gcv", "gcv", "discrepancy", "fixed", "l_curve", "quasi_optimality", "monotone_error"],
     Help("how λ is chosen at every step: on the projected problem, or the given one"),
 ]
+#: choices that need the noise level, and what each is called
+INFORMED = {"discrepancy": "the discrepancy principle", "monotone_error": "the monotone error rule"}
 #: candidates of λ, in each of two grids
 CANDIDATES = 48
 
@@ -34,17 +36,20 @@ class Projected:
         ``gcv``: cross-validation of the projected problem. ``weighted_gcv``: the same with the weight that is the mean
         of those that would have made the least singular value optimal (Chung, Nagy & O'Leary 2008).
         ``discrepancy``: the residual is τ times the expected norm of the noise; λ = 0 until it can be. ``fixed``.
+        ``l_curve``, ``quasi_optimality``, ``monotone_error``: the rules of these names on the projected problem
+        (Calvetti, Golub & Reichel 1999). The corner and the least change are looked for between the squares of its
+        singular values.
     regularization : float or Tensor
         λ where it is fixed.
     noise_norm : Tensor, optional
         Expected norm of the noise, per sample.
     tau : float
-        Safety factor of the discrepancy principle.
+        Safety factor of the discrepancy principle, and of the monotone error rule.
 
     Raises
     ------
     SpecError
-        If the discrepancy principle is asked for and the noise is unknown.
+        If a choice needs the noise level and the noise is unknown.
     """
 
     def __init__(
@@ -54,9 +59,10 @@ class Projected:
         noise_norm: Tensor | None = None,
         tau: float = 1.02,
     ) -> None:
-        if choice == "discrepancy" and noise_norm is None:
-            raise SpecError("the discrepancy principle needs the noise level, which is not known here: use 'gcv'")
+        if choice in INFORMED and noise_norm is None:
+            raise SpecError(f"{INFORMED[choice]} needs the noise level, which is not known here: use 'gcv'")
         self.choice, self.regularization = choice, regularization
+        self.noise_norm, self.tau = noise_norm, tau
         self.goal = None if noise_norm is None else tau * noise_norm
         self.weights: list[Tensor] = []
 
@@ -129,18 +135,38 @@ class Projected:
         def score(values: Tensor) -> Tensor:
             lost = safe_divide(values[..., None], s**2 + values[..., None])
             residual2 = (lost**2 * data2).sum(-1) + outside2
-            if self.choice == "discrepancy":
-                assert self.goal is not None  # seen to at the start
-                return residual2.sqrt() - self.goal
+            if self.choice not in ("gcv", "weighted_gcv"):
+                return self._score(values, s, data2, outside2)
             free = rows - weight * (s.shape[-1] - lost.sum(-1))
             return torch.where(free > 0, residual2 / free**2, torch.inf)
 
         largest, eps = s.amax(-1) ** 2, torch.finfo(s.dtype).eps
         weakest = torch.minimum(largest * eps**2, s.amin(-1) ** 2)
-        found = _search(score, largest, weakest, first=self.choice == "discrepancy")
+        if self.choice in ("l_curve", "quasi_optimality"):
+            weakest = torch.maximum(s.amin(-1), largest.sqrt() * eps) ** 2
+        found = _search(score, largest, weakest, first=self.choice in ("discrepancy", "monotone_error"))
         if self.goal is not None and self.choice == "discrepancy":  # not within reach yet: no λ > 0 helps
             found = torch.where(outside2.sqrt() > self.goal, 0, found)
         return found
+
+    def _score(self, values: Tensor, s: Tensor, data2: Tensor, outside2: Tensor) -> Tensor:
+        """Return what a rule of the catalogue says of the projected problem with each of the values."""
+        total = s**2 + values[..., None]
+        kept, lost = safe_divide((s**2).expand_as(total), total), safe_divide(values[..., None].expand_as(total), total)
+        size2 = safe_divide(kept, s.expand_as(kept)) ** 2 * data2
+        once, thrice, fourth = ((lost**power * data2).sum(-1) + outside2 for power in (2, 3, 4))
+        told = {
+            "residual": once.sqrt(),
+            "solution_norm": size2.sum(-1).sqrt(),
+            "growth": -2 * (lost * size2).sum(-1),
+            "sensitivity": (lost**2 * size2).sum(-1).sqrt(),
+            "regularization": values,
+            "iterated": safe_divide(thrice, fourth.sqrt()),
+            "noise_norm": self.noise_norm,
+        }
+        rule = rules[self.choice]
+        knobs = {"tau": self.tau} if "tau" in rule.knobs else {}
+        return rule.function(**{need.name: told[need.name] for need in rule.needs if need.name in told}, **knobs)
 
 
 def _svd(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

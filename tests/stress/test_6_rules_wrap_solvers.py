@@ -76,5 +76,5 @@ def test_a_draw_is_stopped_at_the_same_step_alone_and_among_others():
 
 
 def test_a_rule_without_what_it_needs_is_refused_in_one_sentence():
-    with pytest.raises(SpecError, match="Generalised cross-validation needs"):
-        ex.run(SPEC.replace(solver="landweber", rule="gcv"))
+    with pytest.raises(SpecError, match="Monotone error rule needs"):
+        ex.run(SPEC.replace(solver="lsqr", rule="monotone_error"))
