@@ -18,7 +18,8 @@ from explorer.engine.batches import batch_of, shaped
 from explorer.engine.problem import Problem, space_of
 from explorer.engine.simulate import averaged, finer_operator, finer_problem, refuse_other_data
 from explorer.engine.spec import Choice, RunSpec, canonical
-from explorer.linalg import Blocks, Rng, convert
+from explorer.linalg import Blocks, Rng, Space, convert
+from explorer.noise.gaussian import NoNoise
 from explorer.operators.base import LinearOperator
 from explorer.problems.base import Truth
 
@@ -155,12 +156,25 @@ def _data(spec: RunSpec, truth: Truth, offers: dict[str, Any], batch: tuple[int,
         offers["y"] = _sample(noise, clean, Rng(spec.seed, "noise", spec.draws))
         if not isinstance(clean, Blocks):
             offers["noise_norm"] = noise.expected_norm(clean, Y).expand(batch)
+    elif "y" in offers and "noise_norm" not in offers:
+        offers |= _estimated(offers["noise"], offers["y"], Y, batch)
     if "y" in offers:
         _refuse_bad(offers["y"], "the data contain", "operator" if clean is not None else "problem")
         offers["data_norm"] = Y.norm(offers["y"]).expand(batch)
         offers["data_size"] = sum(s.size * (2 if s.is_complex else 1) for s in getattr(Y, "spaces", (Y,)))
         offers["y"] = Y.expand(offers["y"], batch)
     return clean
+
+
+def _estimated(noise: Any, y: Any, space: Any, batch: tuple[int, ...]) -> dict[str, Any]:
+    """Offer what the data of a person's own tell of the level of the chosen noise; nothing where they do not."""
+    if isinstance(noise, NoNoise) or not isinstance(space, Space):
+        return {}
+    try:
+        made = noise.estimate(y, space)
+    except SpecError:
+        return {}
+    return {"noise": made, "noise_norm": made.expected_norm(y, space).expand(batch), "noise_estimated": True}
 
 
 def _measured(spec: RunSpec, fine: Truth, offers: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.catalogue import rules, solvers
+from explorer.catalogue import rules, solvers, stops
 from explorer.engine.compare_rules import RuleComparison
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
@@ -47,7 +47,8 @@ def explain(run: Run) -> list[Note]:
     list of Note
         The most important first.
     """
-    notes = [note for note in (_past_best(run), _ending(run), _rule_and_best(run), _chains(run)) if note is not None]
+    made = (_past_best(run), _ending(run), _rule_and_best(run), _noise_level(run), _chains(run))
+    notes = [note for note in made if note is not None]
     return [*notes, *_predict(run)]
 
 
@@ -121,6 +122,26 @@ def _rule_and_best(run: Run) -> Note | None:
         f"The error is {error[stop - 1]:.3g} at the stop and {error[best - 1]:.3g} at best, in step {best}; "
         "without the truth nobody would know the best.",
     )
+
+
+def _noise_level(run: Run) -> Note | None:
+    """Say that what a rule, a stop rule or the solver took for the noise level comes from the data themselves."""
+    offers, spec = run.problem.offers, run.spec
+    needs = {need.name for part in (rules[spec.rule.name], solvers[spec.solver.name]) for need in part.needs}
+    if not offers.get("noise_estimated") or not ("noise_norm" in needs or _stops_at_noise(spec.stop.as_dict())):
+        return None
+    level = float(offers["noise_norm"].reshape(-1)[0]) / float(offers["data_norm"].reshape(-1)[0])
+    text = (
+        f"Nobody knows the noise of these data. Its norm, {level:.2g} of theirs, is estimated from how rough they are, "
+        "which holds where neighbouring data are alike, as in a picture."
+    )
+    return Note("plain", "Noise level from the data", text)
+
+
+def _stops_at_noise(choice: Mapping[str, Any]) -> bool:
+    """Say whether a stop rule, or a part of it, compares with the noise."""
+    parts = [value for value in choice["params"].values() if isinstance(value, Mapping)]
+    return "noise_norm" in stops[choice["name"]].traits.get("offered", ()) or any(map(_stops_at_noise, parts))
 
 
 def _chains(run: Run) -> Note | None:

@@ -11,6 +11,7 @@ from explorer.engine import build as module
 from explorer.engine.build import build
 from explorer.engine.run import prepare, run
 from explorer.engine.spec import Choice, RunSpec
+from explorer.figures.words import explain
 from explorer.linalg import Space
 from explorer.operators.base import Identity, LinearOperator
 from explorer.problems.base import Truth
@@ -260,3 +261,41 @@ def test_noise_has_its_expected_norm_on_average():
     mean_square = float(((made.y - made.clean) ** 2).sum(-1).mean())
     expected = float(made["noise_norm"][0]) ** 2
     assert abs(mean_square / expected - 1) < 5 * np.sqrt(2 / (400 * 16))
+
+
+@pytest.mark.parametrize("draws", [(), (5,)])
+def test_the_noise_level_of_own_data_is_estimated_and_a_run_says_so(given, draws):
+    """A smooth signal of 400 samples: within 15 % of the truth, and the rule stops at it."""
+    t = torch.linspace(0, 1, 400, dtype=torch.float64)
+    clean = torch.exp(-80 * (t - 0.4) ** 2)
+    noise = 0.05 * torch.randn((*draws, 400), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    own = Truth(None, {"y": clean + noise}, domain=Space((400,), torch.float64))
+    given(own=own)
+    chosen = RunSpec(problem="own", operator="gaussian_blur", solver="cgls", rule="discrepancy", dtype="float64")
+    made = build(chosen)
+    assert made["noise_norm"].shape == draws
+    np.testing.assert_allclose(made["noise_norm"].numpy(), noise.norm(dim=-1).numpy(), rtol=0.15)
+    result = run(chosen)
+    last = np.take_along_axis(
+        result.history["residual"].reshape(-1, 5 if draws else 1), np.atleast_2d(result.stopped.step) - 1, 0
+    )
+    assert (last <= 1.02 * made["noise_norm"].numpy()).all()
+    titles = [note.title for note in explain(result)]
+    assert "Noise level from the data" in titles
+    stopped = chosen.replace(rule="fixed", stop=Choice("budget", steps=3) | Choice("discrepancy"))
+    assert "Noise level from the data" in [note.title for note in explain(run(stopped))]
+    plain = run(stopped.replace(stop=Choice("budget", steps=3)))
+    assert "Noise level from the data" not in [note.title for note in explain(plain)]
+
+
+def test_where_noise_is_said_to_be_none_or_the_data_tell_nothing_no_level_is_offered(given):
+    given(
+        own=Truth(None, {"y": torch.ones(400)}, domain=Space((400,))),
+        few=Truth(None, {"y": torch.ones(2)}, domain=Space((2,))),
+    )
+    for name, noise in (("own", "none"), ("few", "gaussian")):
+        chosen = RunSpec(problem=name, operator="identity", noise=noise, solver="cgls")
+        for device in ("cpu", "meta"):
+            assert "noise_norm" not in build(chosen.replace(device=device)).offers
+        with pytest.raises(SpecError, match="expected norm of the noise, which is not known"):
+            run(chosen.replace(rule="discrepancy"))
