@@ -18,6 +18,9 @@ IMAGE = Capability("an image", lambda space: isinstance(space, Space) and space.
 SQUARE_IMAGE = Capability("a square image", lambda space: IMAGE.admits(space) and space.shape[0] == space.shape[1])
 SINGLE = Capability("a single space, not a product", lambda space: isinstance(space, Space))
 REAL = Capability("a real space", lambda space: not space.is_complex)
+REAL_ONLY = Capability(
+    "an operator whose unknown and data are real", lambda A: not (A.domain.is_complex or A.codomain.is_complex)
+)
 SAME_KIND = Capability(
     "an operator whose unknown and data are both real or both complex",
     lambda A: A.domain.is_complex == A.codomain.is_complex,

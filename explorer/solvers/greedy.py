@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Help, Linear, Log, SpecError, solver
+from explorer.catalogue import Help, Linear, Log, solver
 from explorer.linalg import safe_divide
 from explorer.linalg.arithmetic import expand
 from explorer.operators.base import LinearOperator
-from explorer.operators.capabilities import SAME_KIND
+from explorer.operators.capabilities import REAL_ONLY, SAME_KIND
 from explorer.operators.rows import HAS_ROWS, dense
 from explorer.solvers.columns import SINGLE_SPACES, Columns, inverse_norms
 from explorer.solvers.steps import Step
@@ -153,7 +153,7 @@ def square_root_lasso_omp(
     per_step={"A": 1},
 )
 def lad_omp(
-    A: Annotated[LinearOperator, HAS_ROWS],
+    A: Annotated[LinearOperator, REAL_ONLY, HAS_ROWS],
     y: Tensor,
     weights: Tensor | None = None,
     *,
@@ -166,14 +166,7 @@ def lad_omp(
     weight ``λ w_j``. The fit on all columns taken is by reweighted least squares with a smoothing that falls to the
     root of the rounding unit, and then exact where the nearest vertex is the best: its sum is least to about 1e-3.
     Gross errors in a few of the data then hardly matter.
-
-    Raises
-    ------
-    SpecError
-        If data or unknown are complex.
     """
-    if A.domain.is_complex or A.codomain.is_complex:
-        raise SpecError("a median needs real numbers, and this problem is complex: use 'omp'", "solver")
     columns, matrix = Absolute(A, y, sparsity), dense(A).mT
     while columns.taken < columns.most:
         b = _weights(A, weights, weight, columns.r)

@@ -16,7 +16,7 @@ from torch import Tensor
 from explorer.catalogue import Help, Linear, Log, SpecError, solver
 from explorer.linalg import Rng, axpy, count, safe_divide
 from explorer.operators.base import LinearOperator
-from explorer.operators.capabilities import NONNEGATIVE
+from explorer.operators.capabilities import NONNEGATIVE, REAL_ONLY
 from explorer.operators.rows import HAS_ROWS, absolute_sums, dense, part, rows, squared_norms
 from explorer.solvers.simultaneous import counted, counts_and_start
 from explorer.solvers.steps import Step
@@ -228,7 +228,7 @@ def _interleaved(A: LinearOperator, count: int) -> list[Tensor]:
     per_step={"A": 2, "Aᴴ": 1},
 )
 def osem(
-    A: Annotated[LinearOperator, NONNEGATIVE, HAS_ROWS],
+    A: Annotated[LinearOperator, NONNEGATIVE, REAL_ONLY, HAS_ROWS],
     y: Tensor,
     x0: Tensor | None = None,
     *,

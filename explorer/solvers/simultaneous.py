@@ -11,7 +11,7 @@ from torch import Tensor
 from explorer.catalogue import Help, Linear, solver
 from explorer.linalg import axpy, clone, safe_divide
 from explorer.operators.base import Diagonal, LinearOperator
-from explorer.operators.capabilities import NONNEGATIVE
+from explorer.operators.capabilities import NONNEGATIVE, REAL_ONLY
 from explorer.operators.rows import HAS_ROWS, HAS_SUMS, absolute_sums, squared_norms
 from explorer.solvers.steps import Step
 from explorer.solvers.sweeps import Sweeps
@@ -99,7 +99,7 @@ def sirt(
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
 )
-def mlem(A: Annotated[LinearOperator, NONNEGATIVE], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
+def mlem(A: Annotated[LinearOperator, NONNEGATIVE, REAL_ONLY], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Expectation maximisation for counts: every step raises the Poisson likelihood and keeps x ≥ 0. Out of place.
 
     Negative data count as zero. It starts from a constant with the total of the data, unless a start is given; pixels
