@@ -86,6 +86,14 @@ class Basis:
         return self.flat.data(c @ self._u.mT)
 
 
+def basis_of(A: LinearOperator) -> Basis:
+    """Return the singular basis of an operator within reach; computed once and kept with it."""
+    if "_cache_basis" not in A.__dict__:
+        A.__dict__["_cache_basis"] = Basis(A)
+    found: Basis = A.__dict__["_cache_basis"]
+    return found
+
+
 @dataclass(frozen=True)
 class Resolution:
     """What a linear method makes of points, ``x_method = R x_true`` without noise.
@@ -284,7 +292,7 @@ def _maps(
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Return ``R = K A`` and ``N = A K`` of a method, of its first sample, as maps; through a `dense` matrix or not."""
     if A.has_svd or (dense and within_reach(A)):
-        basis = Basis(A)
+        basis = basis_of(A)
         on_A = solvers[solver].traits.get("krylov", ("", ""))[1] == "A"
         values = (basis.eigenvalues if on_A else basis.s).cpu().numpy().astype(np.float64)
         found = factors_at(values, history, solver, settings, k)
@@ -373,7 +381,7 @@ def null_space(
     X = A.domain
     norm = float(X.norm(x_true))
     if within_reach(A):
-        basis = Basis(A)
+        basis = basis_of(A)
         largest = float(basis.s.max())
         level = max(cutoff, max(X.size, A.codomain.size) * X.eps) * largest
         kept = basis.s > level
@@ -453,7 +461,7 @@ def posterior(
     rng = Rng(seed, "analysis/posterior")
     w = delta * rng.fork("prior").normal((draws, *X.shape), X.dtype, X.device)
     if within_reach(A):
-        basis = Basis(A)
+        basis = basis_of(A)
         passed = basis.s**2 / (basis.s**2 + weight)
         mean = basis.unknown(basis.s / (basis.s**2 + weight) * basis.of_data(data))
         less = 1 - (1 - passed).sqrt()  # C^{1/2} = δ (I − V (1 − √(1 − φ)) Vᴴ)

@@ -1,7 +1,7 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`drawn_experiment`, `pictures`, `summary`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the page
-and the printer; the other ones are plotly figures for the screen; `explain` and `experiment` say what they show.
+`drawn_experiment`, `pictures`, `summary`, `strip`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the
+page and the printer; the other ones are plotly figures for the screen; `explain` and `experiment` say what they show.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _HOME = {
     "rules": "parameter",
     "scores": "parameter",
     "spectrum": "spectra",
+    "strip": "patterns",
     "summary": "paper",
 }
 
@@ -71,6 +72,7 @@ __all__ = [
     "rules",
     "scores",
     "spectrum",
+    "strip",
     "summary",
 ]
 
