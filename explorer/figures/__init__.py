@@ -1,7 +1,8 @@
 """Figures: a run or a report in, a plotly or matplotlib figure out; pure functions.
 
-`drawn_experiment`, `pictures`, `summary`, `strip`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for the
-page and the printer; the other ones are plotly figures for the screen; `explain` and `experiment` say what they show.
+`drawn_experiment`, `pictures`, `summary`, `strip`, `modes`, `kernels` and `pseudospectra` are matplotlib figures for
+the page and the printer; the other ones are plotly figures for the screen; `explain` and `experiment` say what they
+show.
 """
 
 from __future__ import annotations
