@@ -12,7 +12,7 @@ from explorer.catalogue import Linear, Log, prior, problem, solver
 from explorer.linalg import Rng, Space, count, expand
 from explorer.linalg.spaces import real_dtype
 from explorer.operators.base import LinearOperator
-from explorer.operators.capabilities import REAL
+from explorer.operators.capabilities import REAL, REAL_ONLY
 from explorer.operators.transforms import Cosine
 from explorer.priors.base import Prior
 from explorer.problems.base import Truth
@@ -131,7 +131,7 @@ def mixture_signal(
     homogeneous=False,
 )
 def mixture_posterior_mean(
-    A: LinearOperator, y: Tensor, prior: GaussianMixture, noise_norm: Tensor | float
+    A: Annotated[LinearOperator, REAL_ONLY], y: Tensor, prior: GaussianMixture, noise_norm: Tensor | float
 ) -> Solution:
     """The estimate of least mean squared error, by dense algebra in double precision: for small operators.
 
