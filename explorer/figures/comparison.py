@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from explorer.catalogue import SpecError
 from explorer.engine.run import Run
 from explorer.figures.colours import palette
 from explorer.figures.curves import column, first, layout, marks, thinned
+from explorer.figures.panels import Panel, after, round_up, span
 
 #: what a run can be followed over: name to the title of the axis
 AXES = {"step": "step", "products": "products with A and Aᴴ", "seconds": "seconds"}
@@ -59,6 +61,40 @@ def compare(runs: Mapping[str, Run], measure: str = "error", axis: str = "step",
     figure.update_layout(layout(AXES[axis], MEASURES[measure], dark, float(max(spans, default=0.0))))
     figure.update_layout(showlegend=True)
     return figure
+
+
+def pair(first: Run, second: Run, names: tuple[str, str] = ("A", "B")) -> tuple[Panel, Panel, Panel]:
+    """Return the reconstructions of two runs on one scale, and the second minus the first.
+
+    Parameters
+    ----------
+    first, second : Run
+        Of unknowns of one shape; signals come with the other as reference.
+    names : (str, str)
+
+    Raises
+    ------
+    SpecError
+        If they are not on the same grid, or of sequences of systems.
+    """
+    if any("system" in run.history for run in (first, second)):
+        raise SpecError("a run of a sequence of systems has a picture of each: compare runs of one system")
+    panels = [after(run.problem, run.x)[0] for run in (first, second)]
+    a, b = (panel.array for panel in panels)
+    if a is None or b is None or a.shape != b.shape:
+        raise SpecError("the pictures of these two runs are not on the same grid: choose two of the same size")
+    truths = [r.problem.x_true is not None for r in (first, second)]
+    low, high = (panels[0].low, panels[0].high) if truths[0] else span(np.stack([a, b]))
+    titles = [f"{name}: {run.spec.solver.name}" for name, run in zip(names, (first, second), strict=True)]
+    shown = [
+        Panel(title, panel.array, low, high, note=panel.note, reference=other if a.ndim == 1 else None)
+        for title, panel, other in zip(titles, panels, (b, a), strict=True)
+    ]
+    apart = np.asarray(b, float) - a
+    limit = round_up(span(np.abs(apart))[1])
+    root = float(np.sqrt(np.mean(apart[np.isfinite(apart)] ** 2))) if np.isfinite(apart).any() else 0.0
+    note = f"root mean square {root:.3g}"
+    return shown[0], shown[1], Panel(f"{names[1]} minus {names[0]}", apart, -limit, limit, signed=True, note=note)
 
 
 def over(run: Run, axis: str) -> np.ndarray:

@@ -7,10 +7,10 @@ const dark = () => document.body.dataset.jpThemeLight === "false";
 const bytesOf = (model, name) =>
   new Uint8Array(model.get(name).buffer, model.get(name).byteOffset, model.get(name).byteLength);
 
-function paintImage(canvas, model, part) {
+function paintImage(canvas, model, part, name) {
   const [rows, columns] = model.get("shape");
   const bytes = (name) => bytesOf(model, name);
-  const pixels = bytes("pixels");
+  const pixels = bytes(name);
   if (!rows || pixels.length !== rows * columns) return;
   const night = model.get("table_dark");
   const table = bytes(dark() && night.byteLength ? "table_dark" : "table");
@@ -76,7 +76,7 @@ const number = (v) => Number(v.toPrecision(3)).toString().replace("-", "−");
 
 // What is looked at: a part of the grid, and the pixel under the cursor. `show` is called when either changes, by this
 // picture or by another one on the same grid.
-function looker(el, canvas, frame, model, show) {
+function looker(el, canvas, frame, model, show, image) {
   const cross = document.createElement("div");
   const box = document.createElement("div");
   cross.className = "ex-cross";
@@ -111,7 +111,7 @@ function looker(el, canvas, frame, model, show) {
   const value = () => {
     const [rows, columns] = shape();
     if (!at || model.get("kind") !== "image" || at.row >= rows || at.column >= columns) return "";
-    const byte = bytesOf(model, "pixels")[at.row * columns + at.column];
+    const byte = bytesOf(model, image())[at.row * columns + at.column];
     const [low, high] = [model.get("low"), model.get("high")];
     const bound = byte === 0 ? "≤ " : byte === 255 ? "≥ " : "≈ ";
     return `(${at.row}, ${at.column}) ${bound}${number(low + (byte / 255) * (high - low))}`;
@@ -204,6 +204,59 @@ function looker(el, canvas, frame, model, show) {
   return { shown, value, point, stop: () => document.removeEventListener("ex-look", heard) };
 }
 
+// Two images that take turns: by hand, or by themselves twice a second, unless the person asked for less motion.
+function turner(el, model, show) {
+  const bar = document.createElement("div");
+  bar.className = "ex-turns";
+  let second = false;
+  let timer = 0;
+  const button = (text, name, act) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = text;
+    made.title = name;
+    made.setAttribute("aria-label", name);
+    made.addEventListener("click", act);
+    bar.append(made);
+    return made;
+  };
+  const turn = () => {
+    second = !second;
+    show();
+  };
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    show();
+  };
+  button("⇄ Swap", "Show the other of the two pictures", () => {
+    stop();
+    turn();
+  });
+  const flicker = button("▶ Flicker", "Let the two pictures take turns, twice a second", () => {
+    if (timer) return stop();
+    timer = setInterval(() => (bar.isConnected ? turn() : stop()), 500);
+    turn();
+  });
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const draw = () => {
+    const two = model.get("second").byteLength > 0;
+    if (!two) second = false;
+    if (timer && (!two || calm.matches)) stop();
+    if (!two) bar.remove();
+    else if (!bar.isConnected) el.append(bar);
+    flicker.disabled = calm.matches;
+    if (calm.matches) flicker.title = "You asked for less motion: swap by hand";
+    flicker.setAttribute("aria-pressed", String(timer > 0));
+  };
+  calm.addEventListener("change", show);
+  const end = () => {
+    clearInterval(timer);
+    calm.removeEventListener("change", show);
+  };
+  return { draw, second: () => second, end };
+}
+
 function render({ model, el }) {
   el.classList.add("ex-picture");
   const frame = document.createElement("div");
@@ -220,6 +273,7 @@ function render({ model, el }) {
     + `Keys: arrows move the cursor, + and − zoom, Esc shows the whole${click && `, Enter for ${click}`}.`;
   caption.append(title, note, range);
   frame.append(canvas, empty);
+  const turns = turner(el, model, () => soon());
   el.append(frame, caption);
 
   let waiting = 0;
@@ -229,18 +283,21 @@ function render({ model, el }) {
       draw();
     });
   };
-  const look = looker(el, canvas, frame, model, soon);
+  const image = () => (turns.second() ? "second" : "pixels");
+  const look = looker(el, canvas, frame, model, soon, image);
   const draw = () => {
     const kind = model.get("kind");
     canvas.hidden = kind === "empty";
     empty.textContent = kind === "empty" ? model.get("note") : "";
     canvas.setAttribute("aria-label", model.get("description"));
-    title.textContent = model.get("title");
-    note.textContent = kind === "empty" ? "" : model.get("note");
+    turns.draw();
+    const shown = turns.second() ? "second_" : "";
+    title.textContent = model.get(`${shown}title`);
+    note.textContent = kind === "empty" ? "" : model.get(`${shown}note`);
     range.textContent = look.value() || model.get("range_text");
     canvas.tabIndex = kind === "image" ? 0 : -1;
     el.classList.toggle("ex-stale", model.get("stale"));
-    if (kind === "image") paintImage(canvas, model, look.shown());
+    if (kind === "image") paintImage(canvas, model, look.shown(), image());
     if (kind === "curves") paintCurves(canvas, model);
     look.point();
   };
@@ -253,6 +310,7 @@ function render({ model, el }) {
   return () => {
     model.off("change", soon);
     look.stop();
+    turns.end();
     resized.disconnect();
     themed.disconnect();
   };

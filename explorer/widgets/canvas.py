@@ -41,6 +41,8 @@ class Picture(anywidget.AnyWidget):
         Whether the picture belongs to other settings than those now chosen.
     click : str
         What a click shows; nothing if empty.
+    second, second_title, second_note : bytes, str, str
+        Another image of the same shape and scale, which takes turns with the first; none if empty.
     """
 
     _esm = HERE / "canvas.js"
@@ -61,10 +63,17 @@ class Picture(anywidget.AnyWidget):
     description = traitlets.Unicode("").tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)
     click = traitlets.Unicode("the values along a row").tag(sync=True)
+    second = traitlets.Bytes(b"").tag(sync=True)
+    second_title = traitlets.Unicode("").tag(sync=True)
+    second_note = traitlets.Unicode("").tag(sync=True)
 
-    def show(self, panel: Panel) -> None:
-        """Draw a panel: one message, whatever it changes."""
+    def show(self, panel: Panel, second: Panel | None = None) -> None:
+        """Draw a panel, and a second image that takes turns with it: one message, whatever it changes."""
+        other = second is not None and second.array is not None and second.array.ndim == 2
         values: dict[str, Any] = {
+            "second": quantised(second).tobytes() if other and second is not None else b"",
+            "second_title": "" if second is None else second.title,
+            "second_note": "" if second is None else second.note,
             "title": panel.title,
             "note": panel.note,
             "range_text": panel.range_text,

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import anywidget
+import ipywidgets
 import traitlets
 
+from explorer.catalogue import SpecError
 from explorer.engine.run import Run
-from explorer.figures.comparison import AXES, MEASURES, compare, facts
-from explorer.widgets.canvas import HERE
+from explorer.figures.comparison import AXES, MEASURES, compare, facts, pair
+from explorer.figures.words import Note
+from explorer.widgets.canvas import HERE, Picture
+from explorer.widgets.choices import sentence
+from explorer.widgets.panels import Controls, notes_html, text
 
 #: most runs that are kept; each holds its iterates
 MOST = 12
@@ -42,6 +47,74 @@ class Table(anywidget.AnyWidget):
     empty = traitlets.Unicode("").tag(sync=True)
 
 
+class Pair(ipywidgets.Box):
+    """The pictures of two kept runs, which take turns, and their difference."""
+
+    def __init__(self) -> None:
+        self.form, self.notes = Controls(), text("", "ex-notes")
+        self.form.on_msg(self._receive)
+        self.both, self.apart = Picture(click=""), Picture(click="")
+        self._runs: dict[str, Run] = {}
+        self._pinned = ""
+        self.chosen = ["", ""]
+        super().__init__()
+        self.add_class("ex-look")
+
+    def show(self, runs: Mapping[str, Run], pinned: str, newest: str) -> None:
+        """Show the newest of these runs beside the pinned one, or beside the one that was chosen last."""
+        first, second = self.chosen
+        if pinned != self._pinned and pinned:
+            first = pinned
+        if list(runs) != list(self._runs):
+            second = newest
+        self._runs, self._pinned = dict(runs), pinned
+        first = first if first in runs else next(iter(runs), "")
+        if second not in runs or second == first:
+            second = next((name for name in reversed(list(runs)) if name != first), "")
+        self.chosen = [first, second]
+        self._draw()
+
+    def _receive(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
+        with self.form.hold_sync():
+            self.form.seq = int(content.get("seq", 0))
+            place, name = str(content.get("id")), str(content.get("value"))
+            if place in _PLACES and name in self._runs:
+                self.chosen[_PLACES.index(place)] = name
+                self._draw()
+
+    def _draw(self) -> None:
+        a, b = self.chosen
+        if not b:
+            self._fill()
+            return
+        names = list(self._runs)
+        rows = [_choice(place, names, name) for place, name in zip(_PLACES, self.chosen, strict=True)]
+        self.form.groups = [{"title": "", "rows": rows}]
+        try:
+            first, second, apart = pair(self._runs[a], self._runs[b], (a, b))
+        except SpecError as error:
+            self.notes.value = notes_html([Note("warn", "No pictures to compare", sentence(error.message))])
+            self._fill(self.form, self.notes)
+            return
+        self.both.show(first, second)
+        self.apart.show(apart)
+        self._fill(self.both, self.apart, self.form)
+
+    def _fill(self, *parts: Any) -> None:
+        self.children = parts
+
+
+_PLACES = ("first", "second")
+
+
+def _choice(place: str, names: list[str], name: str) -> dict[str, Any]:
+    title = f"{place.capitalize()} picture"
+    return {
+        "id": place, "type": "choice", "label": title, "name": title, "depth": 0, "choices": names, "value": name,
+        "text": name, "error": "", "help": "Which of the kept runs",
+    }  # fmt: skip
+
+
 class Compare:
     """The runs that a person has kept.
 
@@ -65,6 +138,7 @@ class Compare:
         self._measure, self._axis, self._count = "error", "step", 0
         self.table = Table(empty="Press Keep after a run, change something, run again and keep that as well.")
         self.table.on_msg(self._receive)
+        self.pair = Pair()
 
     def keep(self, run: Run) -> str:
         """Keep a run and return its name; the oldest goes where there are too many."""
@@ -132,6 +206,7 @@ class Compare:
                 {"id": "measure", "label": "Curve", "choices": [*MEASURES.items()], "value": self._measure},
                 {"id": "axis", "label": "Over", "choices": [*AXES.items()], "value": self._axis},
             ]
+        self.pair.show(self.runs, self.pinned, next(reversed(self.runs), ""))
         self._changed()
 
 

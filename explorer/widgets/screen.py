@@ -96,7 +96,7 @@ class Screen:
         self.advice = AdvicePanel(lock)
         self._about_panel = ipywidgets.VBox([self.advice, self.about])
         self.compare = Compare(self._draw_chart, back)
-        self._compare_panel = ipywidgets.Box([self.compare.table])
+        self._compare_panel = ipywidgets.VBox([self.compare.table, self.compare.pair])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
         for panel in (self.pointing, self.experiment, self._compare_panel, self._code_panel, self._about_panel):
             panel.add_class("ex-hidden")

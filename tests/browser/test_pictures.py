@@ -70,5 +70,39 @@ def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
     _wide(page, 1400)
 
 
+def test_two_pictures_take_turns(page):
+    page.locator("button", has_text="↺ Reset").click()
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps · 200 A, 201')")
+    page.locator("[role=tab]", has_text="Compare").click()
+    page.keyboard.press("k")
+    slider = _named(page, "Stop: Steps, exact value in steps")
+    slider.fill("3")
+    page.keyboard.press("Enter")
+    page.locator("button", has_text="▶ Run").click()
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3 steps')")
+    page.locator("button", has_text="☆ Keep").click()
+    shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b")
+    assert shown.inner_text() == "A: cgls"
+    picture = page.locator(".ex-picture:has(.ex-turns:visible) canvas")
+    first = picture.evaluate("node => node.toDataURL()")
+    page.get_by_label("Show the other of the two pictures").focus()
+    page.keyboard.press("Enter")
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: cgls')")
+    assert picture.evaluate("node => node.toDataURL()") != first
+    flicker = page.get_by_label("Let the two pictures take turns, twice a second")
+    flicker.click()
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'A: cgls')")
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: cgls')")
+    _shot(page, "pair")
+    page.emulate_media(reduced_motion="reduce")
+    _until(page, "[...document.querySelectorAll('.ex-turns button')].some(n => n.disabled)")
+    assert flicker.get_attribute("aria-pressed") == "false"
+    names = page.evaluate(NAMES)
+    assert len(set(names)) == len(names)
+    _wide(page, 900)
+    assert page.evaluate(CLIPPED) == []
+    page.emulate_media(reduced_motion="no-preference")
+
+
 def test_the_console_is_silent(page):
     assert page.said == []

@@ -1,5 +1,6 @@
 """Runs that were kept, undo and redo, and the plain keys."""
 
+import numpy as np
 import pytest
 
 import explorer as ex
@@ -178,3 +179,44 @@ def test_compare_works_without_a_widget():
     figure = ex.figures.compare(runs, "residual", "products")
     assert figure.layout.xaxis.title.text.startswith("products with A and Aᴴ")
     assert len(figure.data) == 2
+
+
+def test_two_kept_runs_take_turns_and_their_difference_is_seen(make):
+    w = make(problem={"name": "shepp_logan", "params": {"size": 16}})
+    for solver in ("cgls", "landweber", "lsqr"):
+        w.change(solver=solver)
+        w.run().wait(60)
+        w.keep()
+    pair, runs = w._screen.compare.pair, w._screen.compare.runs
+    assert pair.chosen == ["A", "C"]
+    assert pair.children == (pair.both, pair.apart, pair.form)
+    assert (pair.both.title, pair.both.second_title) == ("A: cgls", "C: lsqr")
+    assert len(pair.both.second) == len(pair.both.pixels) == 256
+    a, _, apart = ex.figures.pair(runs["A"], runs["B"])
+    pair._receive(None, {"id": "second", "value": "B"}, None)
+    assert pair.both.second_title == "B: landweber"
+    np.testing.assert_allclose(apart.array, (runs["B"].x - runs["A"].x).numpy(), atol=1e-7)
+    root = float((runs["B"].x - runs["A"].x).square().mean().sqrt())
+    assert pair.apart.note == f"root mean square {root:.3g}"
+    assert (a.low, a.high) == (pair.both.low, pair.both.high)
+    act(w, "pin", "C")
+    assert pair.chosen == ["C", "B"]
+    for wrong in ({}, {"id": "second", "value": "Z"}, {"id": "third", "value": "A"}):
+        pair._receive(None, wrong, None)
+    assert pair.chosen == ["C", "B"]
+    act(w, "remove", "B")
+    assert pair.chosen == ["C", "A"]
+    act(w, "remove", "A")
+    assert pair.children == ()
+
+
+def test_pictures_of_two_sizes_are_not_compared(two):
+    pair = two._screen.compare.pair
+    assert pair.both.kind == "curves"  # of signals both are drawn at once
+    assert pair.both.shape[0] == 2
+    assert pair.both.second == b""
+    two.change(problem={"name": "blocks", "params": {"size": 32}})
+    two.run().wait(60)
+    two.keep()
+    assert pair.children == (pair.form, pair.notes)
+    assert "not on the same grid" in pair.notes.value
