@@ -1,4 +1,4 @@
-"""Specifications to begin with: the files in ``data/presets``."""
+"""Specifications to begin with, and a picture of each: the files in ``data/presets``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,25 @@ def presets() -> dict[str, RunSpec]:
     >>> presets()["Deblur a photo"].operator.name
     'gaussian_blur'
     """
+    files = sorted(_home().glob("*.json"))
+    return {_title(file.stem): RunSpec.from_json(file.read_text(encoding="utf-8")) for file in files}
+
+
+def thumbnails() -> dict[str, bytes]:
+    """Return small pictures of what presets lead to, PNG, by their titles.
+
+    Examples
+    --------
+    >>> thumbnails()["Deblur a photo"][1:4]
+    b'PNG'
+    """
+    return {_title(file.stem): file.read_bytes() for file in sorted(_home().glob("*.png"))}
+
+
+def _home() -> Path:
     package = Path(__file__).resolve().parents[1]
     homes = [package.parent / "data" / "presets", package / "presets"]
-    files = sorted(next((home for home in homes if home.is_dir()), package).glob("*.json"))
-    return {_title(file.stem): RunSpec.from_json(file.read_text(encoding="utf-8")) for file in files}
+    return next((home for home in homes if home.is_dir()), package)
 
 
 def _title(name: str) -> str:

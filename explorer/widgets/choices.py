@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from explorer.catalogue import SHELVES, Component, SpecError
 from explorer.engine.compat import compatible
 from explorer.engine.links import from_link, is_link
+from explorer.engine.presets import presets, thumbnails
 from explorer.engine.run import prepare
 from explorer.engine.spec import RunSpec
 from explorer.widgets import knobs
@@ -73,10 +75,12 @@ def options(spec: RunSpec, field: str, kind: str = "") -> list[Option]:
     spec : RunSpec
         The other choices.
     field : str
-        Field of the specification, or the dotted name of a nested part.
+        Field of the specification, the dotted name of a nested part, or ``preset``.
     kind : str
         Kind of a nested part; parts are judged when the whole runs.
     """
+    if field == "preset":
+        return [Option(title, title) for title in presets()]
     shelf = SHELVES[RunSpec.kinds.get(field, kind)]
     refusals = compatible(spec, field) if field in RunSpec.kinds else dict.fromkeys(shelf)
     found = [Option(name, shelf[name].title, sentence(why or "")) for name, why in refusals.items()]
@@ -85,6 +89,12 @@ def options(spec: RunSpec, field: str, kind: str = "") -> list[Option]:
         without = refusal(spec.replace(**{field: None}))
         found.append(Option("", NONE[field], sentence(without.message) if without else ""))
     return sorted(found, key=lambda option: bool(option.why))
+
+
+def stamps() -> dict[str, str]:
+    """Return the pictures of the presets as addresses of images, by title."""
+    encoded = {title: base64.b64encode(made).decode("ascii") for title, made in thumbnails().items()}
+    return {title: f"data:image/png;base64,{text}" for title, text in encoded.items()}
 
 
 def _asks_for_a_file(component: Component) -> bool:

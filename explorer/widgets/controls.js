@@ -184,6 +184,8 @@ function componentRow(row, send, tell, model) {
     const nodes = options.flatMap((option, i) => {
       const item = make("li", { role: "option", id: `${id}-${i}`, "aria-selected": String(option.value === row.value) });
       item.dataset.value = option.value;
+      const picture = model.get("pictures")[option.value];
+      if (picture) item.append(make("img", { src: picture, alt: "" }));
       item.append(make("span", {}, option.label));
       if (!option.why) return [item];
       item.setAttribute("aria-disabled", "true");
@@ -211,7 +213,7 @@ function componentRow(row, send, tell, model) {
       // Letters typed in quick succession are looked for in the names, at their beginning first.
       typed = event.timeStamp - last < 1000 ? typed + event.key.toLowerCase() : event.key.toLowerCase();
       last = event.timeStamp;
-      const names = items().map((item) => (item.dataset.fit ? "" : item.firstChild.textContent.toLowerCase()));
+      const names = items().map((item) => (item.dataset.fit ? "" : item.querySelector("span").textContent.toLowerCase()));
       const from = typed.length > 1 ? active : active + 1;
       const find = (fits) => {
         const found = names.findIndex((name, i) => i >= from && name && fits(name));
@@ -233,6 +235,7 @@ function componentRow(row, send, tell, model) {
     update(next) {
       row = next;
       put(button, "textContent", next.text);
+      list.classList.toggle("ex-cards", Boolean(next.cards));
       button.value = next.value;
       list.setAttribute("aria-label", `Choices for ${next.name}`);
     },
@@ -391,6 +394,7 @@ function render({ model, el }) {
   model.on("change:groups", draw);
   model.on("change:seq", draw);
   model.on("change:options", refill);
+  model.on("change:pictures", refill);
   model.on("change:state", keep);
   draw();
   tell({ opened: true, dark: looksDark() });
@@ -398,6 +402,7 @@ function render({ model, el }) {
     model.off("change:groups", draw);
     model.off("change:seq", draw);
     model.off("change:options", refill);
+    model.off("change:pictures", refill);
     model.off("change:state", keep);
     themed.disconnect();
     measured.disconnect();

@@ -314,8 +314,10 @@ class Explorer(ipywidgets.VBox):
                 self._say(f"Changed to fit: {'; '.join(changed)}.", "status")
 
     def _offer(self, field: str, kind: str) -> None:
-        """Send the components that a list offers."""
+        """Send the components that a list offers, or the presets."""
         spec = self._spec
+        if field == "preset":
+            self._controls.pictures = choices.stamps()
         found = [vars(option) for option in choices.options(spec, field, kind)]
         with self._lock:
             if spec == self._spec:

@@ -129,8 +129,8 @@ def _preset(spec: RunSpec) -> Row:
     known = presets()
     at = next((title for title, preset in known.items() if preset == spec), "")
     return {
-        "id": "preset", "type": "choice", "label": "Preset", "name": "Preset", "depth": 0, "value": at, "text": at,
-        "choices": ["", *known], "blank": "your own settings", "unit": "", "optional": True, "error": "",
+        "id": "preset", "type": "component", "label": "Preset", "name": "Preset", "depth": 0, "kind": "", "value": at,
+        "text": at or "Your own settings", "cards": True, "error": "",
         "help": "Settings to begin with; choosing one changes everything below",
     }  # fmt: skip
 

@@ -34,6 +34,8 @@ class Controls(anywidget.AnyWidget):
         Titles and rows, as :func:`explorer.widgets.knobs.groups` makes them.
     options : dict
         Row to the components that it offers, for lists that have been opened.
+    pictures : dict
+        Option to its picture, as the address of an image, for lists of cards.
     seq : int
         Number of the newest message that `groups` takes account of.
     plain_keys : bool
@@ -47,6 +49,7 @@ class Controls(anywidget.AnyWidget):
 
     groups: Any = traitlets.List().tag(sync=True)
     options: Any = traitlets.Dict().tag(sync=True)
+    pictures: Any = traitlets.Dict().tag(sync=True)
     seq = traitlets.Int(0).tag(sync=True)
     plain_keys = traitlets.Bool(False).tag(sync=True)
     state: Any = traitlets.Dict().tag(sync=True)

@@ -310,7 +310,10 @@ def test_two_runs_are_compared_by_keys_alone(page):
 
 
 def test_a_preset_and_live_mode_follow_the_slider(page):
-    _named(page, "Preset").select_option("Choose the parameter")
+    _named(page, "Preset").click()
+    page.wait_for_selector(".ex-cards img >> nth=12")
+    _shot(page, "presets")
+    page.locator(".ex-cards [role=option]", has_text="Choose the parameter").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('1 step')")
     page.locator("[role=tab]", has_text="Parameter").click()
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=L-curve")

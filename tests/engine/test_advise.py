@@ -7,6 +7,7 @@ import pytest
 
 import explorer as ex
 from explorer.engine import advise as room
+from explorer.engine.build import build
 from explorer.engine.presets import presets
 from explorer.engine.run import prepare
 
@@ -25,10 +26,13 @@ def small(**choices):
 
 @pytest.mark.parametrize("title", list(presets()))
 def test_every_preset_gets_three_methods_that_can_run(title):
+    """Three where the model is linear, at least one where few methods exist."""
     spec = presets()[title]
+    offers = build(spec.replace(device="meta")).offers
     found = ex.advise(spec)
-    assert len(found.suggestions) == 3
-    assert len({s.spec.solver.name for s in found.suggestions}) == 3
+    count = len(found.suggestions)
+    assert count == 3 if "A" in offers and "y" in offers else 1 <= count <= 3
+    assert len({s.spec.solver.name for s in found.suggestions}) == count
     for suggestion in found.suggestions:
         assert (suggestion.spec.problem, suggestion.spec.noise) == (spec.problem, spec.noise)
         assert suggestion.why.endswith(".")

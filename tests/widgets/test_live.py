@@ -73,3 +73,14 @@ def test_a_preset_changes_everything_and_runs(make, monkeypatch):
 
 def test_every_preset_is_what_its_file_says():
     assert all(ex.RunSpec.from_json(spec.to_json()) == spec for spec in presets().values())
+
+
+def test_presets_are_cards_with_a_picture_sent_when_somebody_looks(make):
+    w = make()
+    assert w._controls.pictures == {}
+    report(w, open="preset", kind="")
+    assert w.wait(60)
+    titles = [option["value"] for option in w._controls.options["preset"]]
+    assert titles == list(presets())
+    assert all(w._controls.pictures[title].startswith("data:image/png;base64,iVBOR") for title in titles)
+    assert sum(map(len, w._controls.pictures.values())) < 200 * 1024  # one message of state
