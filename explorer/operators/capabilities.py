@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from explorer.catalogue import Capability
 from explorer.linalg import Space
 
@@ -24,4 +26,18 @@ REAL_ONLY = Capability(
 SAME_KIND = Capability(
     "an operator whose unknown and data are both real or both complex",
     lambda A: A.domain.is_complex == A.codomain.is_complex,
+)
+
+#: most unknowns, and most rows, of a dense generalised decomposition
+MAX_UNKNOWNS, MAX_ROWS = 1024, 16384
+
+
+def _small(A: Any) -> bool:
+    X, Y = A.domain, A.codomain
+    real = isinstance(X, Space) and isinstance(Y, Space) and not (X.is_complex or Y.is_complex)
+    return real and X.size <= MAX_UNKNOWNS and Y.size <= MAX_ROWS
+
+
+SMALL = Capability(
+    f"a small operator between two real spaces, of at most {MAX_UNKNOWNS} unknowns and {MAX_ROWS} data", _small
 )

@@ -1,6 +1,7 @@
-"""Finite differences of elliptic equations on the unit interval and the unit square.
+"""Elliptic equations on the unit interval and the unit square, by finite differences and by spectral methods.
 
 LeVeque 2007: Finite Difference Methods for Ordinary and Partial Differential Equations.
+Trefethen 2000: Spectral Methods in MATLAB.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from explorer.operators.sparse import SharedMatrix, SparseMatrix
 from explorer.operators.transforms import Cosine, Diagonalized, Fourier, Hartley, Sine
 
 LEVEQUE = "LeVeque 2007: Finite Difference Methods for Ordinary and Partial Differential Equations"
+TREFETHEN = "Trefethen 2000: Spectral Methods in MATLAB"
 
 Edge = Literal["dirichlet", "neumann", "periodic"]
+Waves = Annotated[
+    Literal["differences", "spectral"],
+    Help("second differences, or the exact derivatives of the waves that the grid can hold"),
+]
 EdgeKnob = Annotated[Edge, Help("at the edge the unknown is 0, its slope is 0, or it goes round to the other side")]
 
 
@@ -81,8 +87,8 @@ class Elliptic(SparseMatrix):
         """Return the decomposition by the transform; signs go left."""
         return self.diagonalized().svd()
 
-    def diagonalized(self) -> Diagonalized:
-        """Return the same operator by its transform: its inverse is as cheap."""
+    def diagonalized(self, *, spectral: bool = False) -> Diagonalized:
+        """Return the same operator by its transform: its inverse is as cheap. Or with the derivatives of its waves."""
         basis: LinearOperator
         if self.boundary == "dirichlet":
             basis = Sine(self.domain)
@@ -90,11 +96,11 @@ class Elliptic(SparseMatrix):
             basis = Cosine(self.domain)
         else:
             basis = Fourier(self.domain) if self.domain.is_complex else Hartley(self.domain)
-        values = (self.eigenvalues() - self.shift).to(real_dtype(self.domain.dtype))
+        values = (self.eigenvalues(spectral=spectral) - self.shift).to(real_dtype(self.domain.dtype))
         return Diagonalized(basis, values, positive=self.positive)
 
-    def eigenvalues(self) -> Tensor:
-        """Return those of −Δ in the shape of the domain, float64."""
+    def eigenvalues(self, *, spectral: bool = False) -> Tensor:
+        """Return those of −Δ by differences, or of −Δ itself, in the shape of the domain, float64."""
         values = torch.zeros((), dtype=torch.float64, device=self.domain.device)
         for n in self.domain.shape:
             k = torch.arange(n, dtype=torch.float64, device=self.domain.device)
@@ -103,7 +109,11 @@ class Elliptic(SparseMatrix):
                 "neumann": (n, k / (2 * n)),
                 "periodic": (n, k / n),
             }[self.boundary]
-            values = values.unsqueeze(-1) + (2 * cells * torch.sin(math.pi * waves)) ** 2
+            if spectral:  # waves beyond half the grid's are those of the other direction
+                each = 2 * math.pi * cells * torch.minimum(waves, 1 - waves)
+            else:
+                each = 2 * cells * torch.sin(math.pi * waves)
+            values = values.unsqueeze(-1) + each**2
         return values
 
     def norm(self, steps: int = 30, seed: int = 0) -> Tensor:
@@ -111,25 +121,30 @@ class Elliptic(SparseMatrix):
         return self.diagonalized().values.abs().max()
 
 
-@operator("Poisson equation", name="poisson_equation", papers=[LEVEQUE], equation=r"Au = -\Delta u")
-def poisson_equation(domain: Space, *, boundary: EdgeKnob = "dirichlet") -> Elliptic:
+def _discretised(made: Elliptic, scheme: str, title: str) -> LinearOperator:
+    chosen: LinearOperator = made if scheme == "differences" else made.diagonalized(spectral=True)
+    chosen.title = title
+    return chosen
+
+
+@operator("Poisson equation", name="poisson_equation", papers=[LEVEQUE, TREFETHEN], equation=r"Au = -\Delta u")
+def poisson_equation(
+    domain: Space, *, boundary: EdgeKnob = "dirichlet", scheme: Waves = "differences"
+) -> LinearOperator:
     """From a potential to its sources, on the unit interval or square; solving it is Poisson's equation."""
-    made = Elliptic(domain, boundary)
-    made.title = "Poisson equation"
-    return made
+    return _discretised(Elliptic(domain, boundary), scheme, "Poisson equation")
 
 
-@operator("Helmholtz equation", papers=[LEVEQUE], equation=r"Au = -\Delta u - k^2 u")
+@operator("Helmholtz equation", papers=[LEVEQUE, TREFETHEN], equation=r"Au = -\Delta u - k^2 u")
 def helmholtz_equation(
     domain: Space,
     *,
     waves: Annotated[float, Log(0.1, 1e3, help="wavelengths across the domain, k/2π")] = 3.0,
     boundary: EdgeKnob = "dirichlet",
-) -> Elliptic:
+    scheme: Waves = "differences",
+) -> LinearOperator:
     """Waves of one frequency in a box and their sources; indefinite as soon as a standing wave is longer."""
-    made = Elliptic(domain, boundary, (2 * math.pi * waves) ** 2)
-    made.title = "Helmholtz equation"
-    return made
+    return _discretised(Elliptic(domain, boundary, (2 * math.pi * waves) ** 2), scheme, "Helmholtz equation")
 
 
 Scheme = Literal["upwind", "central"]

@@ -98,3 +98,33 @@ def test_the_symmetric_part_is_diffusion_for_central_differences(shape):
     domain = Space(shape, DOUBLE)
     M = ops.advection_diffusion(domain, diffusion=0.3, speed=7.0, scheme="central").to_dense()
     assert_close((M + M.T) / 2, 0.3 * ops.poisson_equation(domain).to_dense(), 8)
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "periodic"])
+def test_the_spectral_laplacian_differentiates_waves_exactly(boundary):
+    """Products of the two slowest waves of each kind, by their formulas."""
+    n = 16
+    t = (
+        (torch.arange(n, dtype=DOUBLE) + 1) / (n + 1)
+        if boundary == "dirichlet"
+        else (torch.arange(n, dtype=DOUBLE) + 0.5) / n
+    )
+    wave, unit = {
+        "dirichlet": (torch.sin, math.pi),
+        "neumann": (torch.cos, math.pi),
+        "periodic": (torch.sin, 2 * math.pi),
+    }[boundary]
+    u = torch.outer(wave(3 * unit * t), wave(5 * unit * t))
+    A = ops.poisson_equation(Space((n, n), DOUBLE), boundary=boundary, scheme="spectral")
+    assert_close(A(u), (9 + 25) * unit**2 * u, 100)
+    B = ops.helmholtz_equation(Space((n, n), DOUBLE), boundary=boundary, scheme="spectral", waves=2.0)
+    assert_close(B(u), ((9 + 25) * unit**2 - (4 * math.pi) ** 2) * u, 100)
+
+
+def test_differences_come_to_the_spectral_laplacian_with_the_square_of_the_step():
+    errors = []
+    for n in (16, 32, 64):
+        domain = Space((n,), DOUBLE)
+        lowest = [ops.poisson_equation(domain, scheme=s).svd().s.min() for s in ("differences", "spectral")]
+        errors.append(float(1 - lowest[0] / lowest[1]) * (n + 1) ** 2)
+    assert max(errors) / min(errors) < 1.01
