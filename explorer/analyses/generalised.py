@@ -14,32 +14,20 @@ from torch import Tensor
 
 from explorer.catalogue import Capability, Log, Part, SpecError, analysis
 from explorer.linalg import Space
+from explorer.linalg.generalised import ROUNDING, generalised_svd
 from explorer.operators.base import LinearOperator
+from explorer.operators.capabilities import MAX_ROWS, MAX_UNKNOWNS, SMALL
 from explorer.operators.transforms import same_transform
-
-#: most unknowns, and most rows of both matrices together, of a dense generalised decomposition
-MAX_UNKNOWNS, MAX_ROWS = 1024, 16384
-#: units of rounding below which the prior, or everything, is taken to see nothing
-ROUNDING = 10
-
-
-def _small(A: LinearOperator) -> bool:
-    X, Y = A.domain, A.codomain
-    real = isinstance(X, Space) and isinstance(Y, Space) and not (X.is_complex or Y.is_complex)
-    return real and X.size <= MAX_UNKNOWNS and Y.size <= MAX_ROWS
 
 
 def _diagonal(A: LinearOperator) -> bool:
     return isinstance(A.domain, Space) and A.has_gram_svd
 
 
-SMALL = Capability(
-    f"a small operator between two real spaces, of at most {MAX_UNKNOWNS} unknowns and {MAX_ROWS} data", _small
-)
 PAIRED = Capability(
     f"an operator whose AᴴA structure diagonalises, or a real one of at most {MAX_UNKNOWNS} unknowns and {MAX_ROWS} "
     "data",
-    lambda A: _diagonal(A) or _small(A),
+    lambda A: _diagonal(A) or SMALL.admits(A),
 )
 
 
@@ -182,21 +170,5 @@ def _structured(basis: LinearOperator, a: Tensor, b: Tensor) -> Pair:
 
 
 def _dense(A: LinearOperator, L: LinearOperator) -> Pair:
-    top, bottom = A.to_dense().double(), L.to_dense().double()
-    norms = torch.linalg.matrix_norm(top, 2), torch.linalg.matrix_norm(bottom, 2)
-    weight = norms[0] / torch.where(norms[1] > 0, norms[1], 1.0)  # so that neither hides the other from rounding
-    u, d, vh = torch.linalg.svd(torch.cat((top, weight * bottom)), full_matrices=False)
-    eps = ROUNDING * torch.finfo(torch.float64).eps * max(top.shape[0] + bottom.shape[0], top.shape[1])
-    kept = d > eps * d[0]
-    u, d, vh = u[:, kept], d[kept], vh[kept]
-    _, c, wh = torch.linalg.svd(u[: len(top)], full_matrices=top.shape[0] < u.shape[1])
-    c = torch.cat((c, c.new_zeros(len(wh) - len(c)))).clamp(max=1)
-    s = torch.linalg.vector_norm(u[len(top) :] @ wh.mH, dim=0)
-    s = torch.where(s <= eps, 0.0, s)
-    # undo the weight: A X = U c and L X = V s / weight, then scale so that c² + s² = 1
-    scale = torch.hypot(c, s / weight)
-
-    def patterns(index: Tensor) -> Tensor:
-        return ((wh[index] @ (vh / d[:, None])) / scale[index, None]).reshape(-1, *A.domain.shape)
-
-    return c / scale, s / weight / scale, int((~kept).sum()), patterns
+    d = generalised_svd(A.to_dense(), L.to_dense())
+    return d.c, d.s, d.hidden, lambda index: d.X.mT[index].reshape(-1, *A.domain.shape)
