@@ -56,8 +56,8 @@ def test_row_348_the_bulk_grows_with_the_width_and_outliers_do_not():
         assert (more.bulk - less.bulk >= 0.08).all()
         assert abs(more.outliers.mean() - less.outliers.mean()) <= 3
     # large eigenvalues are a matter of the data
-    assert (found(width=16, classes=4).outliers >= 2 * middle.outliers).all()
-    assert (found(width=16, separation=1.0).outliers > middle.outliers).all()
+    assert (found(width=16, classes=4, draws=3).outliers >= 2 * middle.outliers[:3]).all()
+    assert (found(width=16, separation=1.0, draws=3).outliers > middle.outliers[:3]).all()
     for one in (narrow, middle, wide):
         assert (one.gauss_newton < 0.3).all()
         assert (one.alignment > 0.8).all()
