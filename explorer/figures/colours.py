@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,22 @@ GRAY = _table("000000", "ffffff")
 #: signed values: blue below zero, red above, safe for the common kinds of colour blindness; white or dark at zero
 DIVERGING = _table("053061", "2166ac", "4393c3", "92c5de", "f7f7f7", "f4a582", "d6604d", "b2182b", "67001f")
 DIVERGING_DARK = _table("9ecbff", "5aa2e0", "2f74b3", "1d4468", "16181c", "6b2f22", "b24a32", "e57a55", "ffc2a3")
+
+
+#: tables for values from low to high: all but the first are perceptually uniform and safe for colour blindness
+TABLES = ("gray", "viridis", "cividis", "magma")
+#: for angles: its ends are of one colour
+CYCLIC = "twilight"
+
+
+@functools.cache
+def table(name: str) -> Table:
+    """Return 256 colours, shape ``(256, 3)``: grey, or a colour map of matplotlib by its name."""
+    if name == "gray":
+        return GRAY
+    from matplotlib import colormaps
+
+    return np.ascontiguousarray(colormaps[name](np.arange(256), bytes=True)[:, :3])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from explorer.catalogue import SpecError
 from explorer.engine.problem import Problem
-from explorer.figures.panels import Panel, before, round_up, span, viewable
+from explorer.figures.panels import Panel, before, noise_note, round_up, span, viewable
 from explorer.figures.words import Note
 from explorer.linalg import Blocks, ProductSpace, Space
 from explorer.operators.base import LinearOperator
@@ -230,7 +230,7 @@ def _cropped(shown: NDArray[np.floating]) -> NDArray[np.floating]:
 def _equation(problem: Problem, A: LinearOperator) -> Note:
     model, linear = problem.F, A is problem.F
     noise = problem.noise.title if problem.noise is not None else "noise"
-    level = before(problem)[1].note.removeprefix("back-projected, ")
+    level = noise_note(problem)
     much = f", {level.removesuffix(' noise')} of the data" if "%" in level else ""
     symbol = "A x" if linear else "F(x)"
     said = (

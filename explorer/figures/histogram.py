@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ def distribution(
     dark: bool = False,
     *,
     bins: int = 60,
-    marked: float | None = None,
+    marked: float | Sequence[float] | None = None,
+    log: bool = False,
 ) -> Any:
     """Return outlines of histograms over common bins, for example of errors over draws, one for each set of values.
 
@@ -33,8 +34,10 @@ def distribution(
         Whether the page is dark.
     bins : int
         Number of bins from the smallest to the largest value of all.
-    marked : float, optional
-        A value that all are compared with.
+    marked : float or sequence of float, optional
+        Values that all are compared with.
+    log : bool
+        Whether shares are drawn on a logarithmic axis, on which rare values are seen beside frequent ones.
 
     Returns
     -------
@@ -59,6 +62,7 @@ def distribution(
     figure = go.Figure(layout=made)
     for index, (name, values) in enumerate(flat.items()):
         share = np.histogram(values, edges)[0] / max(len(values), 1)
+        share = np.where(share > 0, share, np.nan) if log else share
         figure.add_scatter(
             x=edges, y=np.append(share, share[-1]), name=name, mode="lines",
             line={
@@ -66,6 +70,8 @@ def distribution(
                 "dash": DASHES[index % len(DASHES)],
             },
         )  # fmt: skip
-    if marked is not None:
-        figure.add_vline(x=marked, line={"color": colours.faint, "dash": "dot", "width": 2})
+    for value in () if marked is None else np.atleast_1d(marked):
+        figure.add_vline(x=float(value), line={"color": colours.faint, "dash": "dot", "width": 2})
+    if log:
+        figure.update_yaxes(type="log")
     return figure

@@ -7,16 +7,61 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from explorer.engine.metrics import psnr
 from explorer.engine.problem import Problem
+from explorer.figures.colours import CYCLIC
 from explorer.linalg import Blocks, ProductSpace, Space
 from explorer.operators.base import LinearOperator
+
+Part = Literal["modulus", "phase", "real part", "imaginary part"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How an element becomes a picture.
+
+    Attributes
+    ----------
+    colours : str
+        Of :data:`explorer.figures.colours.TABLES`; errors keep their own, which tell the sign.
+    scale : {"truth", "own", "chosen"}
+        Whether truth and reconstruction are drawn on the scale of the truth, each on its own, or between `low` and
+        `high`.
+    part : {"modulus", "phase", "real part", "imaginary part"}
+        What is drawn of complex values.
+    slice : int
+        Which picture of a volume or a sequence, counted through all leading dimensions; the last if there are fewer.
+    """
+
+    colours: str = "gray"
+    scale: Literal["truth", "own", "chosen"] = "truth"
+    low: float = 0.0
+    high: float = 1.0
+    part: Part = "modulus"
+    slice: int = 0
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return the part of complex values that is looked at; real ones as they are."""
+        if not x.is_complex():
+            return x
+        parts = {"phase": torch.angle, "real part": torch.real, "imaginary part": torch.imag}
+        return parts.get(self.part, torch.abs)(x)
+
+    def limits(self, array: NDArray[np.floating] | None, truth: NDArray[np.floating] | None) -> tuple[float, float]:
+        """Return the values of the first and the last colour of a truth or a reconstruction."""
+        if self.scale == "chosen":
+            return self.low, self.high
+        return span(truth if self.scale == "truth" and truth is not None else array)
+
+
+USUAL = View()
 
 
 @dataclass(frozen=True)
@@ -35,6 +80,8 @@ class Panel:
         Whether the sign matters: the scale is then symmetric around zero.
     reference : NDArray or None
         For a signal, the truth behind it.
+    colours : str
+        Name of the colour table, where the sign does not matter.
     """
 
     title: str
@@ -44,6 +91,7 @@ class Panel:
     signed: bool = False
     note: str = ""
     reference: NDArray[np.floating] | None = None
+    colours: str = "gray"
 
     @property
     def range_text(self) -> str:
@@ -66,26 +114,30 @@ class Panel:
         return f"{self.title}: {kind} {size} {unit}, {values}{', ' + self.note if self.note else ''}."
 
 
-def viewable(x: Any, ndim: int | None = None) -> NDArray[np.floating] | None:
+def viewable(x: Any, ndim: int | None = None, view: View = USUAL) -> NDArray[np.floating] | None:
     """Return an element as a real array of one or two dimensions, or None.
 
-    Of several samples, blocks or channels it is the first; complex values are shown by their modulus.
+    Of several samples or blocks it is the first.
 
     Parameters
     ----------
     x : Tensor, Blocks or None
     ndim : int, optional
         Number of trailing dimensions that are no batch.
+    view : View
+        Which slice, and which part of complex values.
     """
     if isinstance(x, Blocks):
-        return viewable(x[0])
+        return viewable(x[0], view=view)
     if not isinstance(x, torch.Tensor) or x.device.type == "meta" or not x.numel():
         return None
-    keep = min(2, x.ndim if ndim is None else ndim)
+    keep = x.ndim if ndim is None else ndim
     while x.ndim > keep:
         x = x[0]
-    x = x.detach()
-    return (x.abs() if x.is_complex() else x).cpu().reshape(x.shape or (1,)).numpy()
+    if keep > 2:
+        x = x.flatten(0, -3)
+        x = x[min(view.slice, len(x) - 1)]
+    return view.of(x.detach()).cpu().reshape(x.shape or (1,)).numpy()
 
 
 def span(array: NDArray[np.floating] | None) -> tuple[float, float]:
@@ -113,17 +165,25 @@ def quantised(panel: Panel) -> NDArray[np.uint8]:
     return np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).round().astype(np.uint8)
 
 
-def before(problem: Problem) -> tuple[Panel, Panel]:
+def before(problem: Problem, view: View = USUAL) -> tuple[Panel, Panel]:
     """Return what is there before a run: the truth and the data."""
-    truth = _truth(problem)
-    low, high = span(truth)
-    first = Panel("Truth", truth, low, high, note="" if truth is not None else "not known")
-    data, note = _data(problem)
+    truth = viewable(problem.x_true, _ndim(problem), view)
+    low, high = view.limits(truth, truth)
+    colours = _colours(problem.x_true, view)
+    first = Panel("Truth", truth, low, high, note="" if truth is not None else "not known", colours=colours)
+    data, note = _data(problem, view)
     low, high = span(data)
-    return first, Panel("Data", data, low, high, note=note)
+    return first, Panel("Data", data, low, high, note=note, colours=view.colours)
 
 
-def after(problem: Problem, x: Any, label: str = "", system: int | None = None) -> tuple[Panel, Panel]:
+def slices(problem: Problem) -> int:
+    """Return how many pictures the unknown of a problem is made of."""
+    return math.prod(problem.domain.shape[:-2]) if (_ndim(problem) or 0) > 2 else 1
+
+
+def after(
+    problem: Problem, x: Any, label: str = "", system: int | None = None, view: View = USUAL
+) -> tuple[Panel, Panel]:
     """Return the reconstruction on the scale of the truth, and its signed error.
 
     Parameters
@@ -135,23 +195,27 @@ def after(problem: Problem, x: Any, label: str = "", system: int | None = None) 
         Which iterate it is.
     system : int, optional
         Of a sequence of systems, the one that `x` solves.
+    view : View
+        How they are drawn.
     """
     title = f"Reconstruction, {label}" if label else "Reconstruction"
     if x is None:
         return Panel(title, None, note="none yet"), Panel("Error", None, note="none yet")
-    truth = _truth(problem, system)
+    truth, colours = viewable(problem.reference(system), _ndim(problem), view), _colours(x, view)
     if truth is None:
-        shown = viewable(x, _ndim(problem))
-        low, high = span(shown)
-        return Panel(title, shown, low, high), Panel("Error", None, note="the truth is not known")
+        shown = viewable(x, _ndim(problem), view)
+        low, high = view.limits(shown, None)
+        return Panel(title, shown, low, high, colours=colours), Panel("Error", None, note="the truth is not known")
     reference, ndim = problem.reference(system), _ndim(problem)
     aligned = problem.align(_first(x, problem.domain), system)
-    shown, error = viewable(aligned, ndim), viewable(aligned - reference, ndim)
-    low, high = span(truth)
+    angles = colours == CYCLIC
+    shown = viewable(aligned, ndim, view)
+    error = viewable(aligned * reference.conj() if angles else aligned - reference, ndim, view)
+    low, high = view.limits(shown, truth)
     limit = round_up(span(np.abs(error))[1]) if error is not None else 1.0
-    signed = not (isinstance(aligned, torch.Tensor) and aligned.is_complex())
+    signed = view.part != "modulus" or not (isinstance(aligned, torch.Tensor) and aligned.is_complex())
     return (
-        Panel(title, shown, low, high, note=_quality(aligned, reference), reference=truth),
+        Panel(title, shown, low, high, note=_quality(aligned, reference), reference=truth, colours=colours),
         Panel("Error", error, -limit if signed else 0.0, limit, signed=signed),
     )
 
@@ -167,26 +231,29 @@ def _first(x: Any, space: Space | ProductSpace) -> Any:
     return x
 
 
-def _truth(problem: Problem, system: int | None = None) -> NDArray[np.floating] | None:
-    return viewable(problem.reference(system), _ndim(problem))
+def _colours(x: Any, view: View) -> str:
+    """Return the colours of an element: cyclic where its angles are shown."""
+    angles = isinstance(x, torch.Tensor) and x.is_complex() and view.part == "phase"
+    return CYCLIC if angles else view.colours
 
 
-def _data(problem: Problem) -> tuple[NDArray[np.floating] | None, str]:
+def _data(problem: Problem, view: View) -> tuple[NDArray[np.floating] | None, str]:
     """Return data to look at (back-projected where they are no picture) and the noise in them."""
     y, A = problem.y, problem.A
     if y is None:
-        matrix = viewable(problem.offers.get("M"))
+        matrix = viewable(problem.offers.get("M"), view=view)
         return matrix, "the matrix itself" if matrix is not None else "none"
     if isinstance(y, Blocks) or not isinstance(A, LinearOperator) or not hasattr(A.domain, "ndim"):
-        return viewable(y, getattr(problem.codomain, "ndim", None)), _noise(problem)
+        return viewable(y, getattr(problem.codomain, "ndim", None), view), noise_note(problem)
     with torch.no_grad():
         seen = A.picture(y)
     is_data = seen is y
-    shown = viewable(seen, A.codomain.ndim if is_data else A.domain.ndim)
-    return shown, _noise(problem) if is_data else f"back-projected, {_noise(problem)}"
+    shown = viewable(seen, A.codomain.ndim if is_data else A.domain.ndim, view)
+    return shown, noise_note(problem) if is_data else f"back-projected, {noise_note(problem)}"
 
 
-def _noise(problem: Problem) -> str:
+def noise_note(problem: Problem) -> str:
+    """Return how much noise is in the data, in a few words; empty where it is not known."""
     space = problem.codomain
     if problem.clean is None or space is None or isinstance(problem.clean, Blocks):
         return ""

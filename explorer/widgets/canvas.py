@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from explorer.figures.colours import DIVERGING, DIVERGING_DARK, GRAY
+from explorer.figures.colours import DIVERGING, DIVERGING_DARK, GRAY, table
 from explorer.figures.panels import Panel, quantised
 
 HERE = Path(__file__).parent
@@ -84,7 +84,7 @@ class Picture(anywidget.AnyWidget):
         if panel.array is None:
             values |= {"kind": "empty", "shape": (0, 0), "pixels": b"", "curves": b""}
         elif panel.array.ndim == 2:
-            tables = (DIVERGING, DIVERGING_DARK) if panel.signed else (GRAY, None)
+            tables = (DIVERGING, DIVERGING_DARK) if panel.signed else (table(panel.colours), None)
             values |= {
                 "kind": "image",
                 "shape": panel.array.shape,

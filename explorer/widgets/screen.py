@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -18,6 +19,7 @@ from explorer.engine.spec import RunSpec
 from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level
 from explorer.figures.fit import misfit, misfit_figure
+from explorer.figures.histogram import distribution
 from explorer.figures.lines import profile
 from explorer.figures.panels import Panel, after
 from explorer.figures.parameter import rules
@@ -33,9 +35,11 @@ from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, cod
 from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
 from explorer.widgets.spectral import Spectral, alike
+from explorer.widgets.viewing import COUNTED, Viewing, counted
 
 TABS = (
-    "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Point", "Experiment", "Compare", "Code", "About",
+    "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Values", "Point", "Experiment", "Compare", "Code",
+    "About",
 )  # fmt: skip
 #: what a click on a picture shows, where it is not the values along a row
 _CLICKS = {"Reconstruction": "its point response", "Data": "how it was measured"}
@@ -84,6 +88,7 @@ class Screen:
             picture.on_msg(self._point)
             picture.click = _CLICKS.get(name, "the values along a row")
         self.pointing, self.experiment = PointPanel(lock), ExperimentPanel(lock)
+        self.viewing = Viewing(lock, self._show_again)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
         self.tabs = Tabs(titles=list(TABS))
@@ -104,6 +109,7 @@ class Screen:
             row("ex-pictures", *self.pictures.values()),
             self.scrubber,
             self.tabs,
+            self.viewing.form,
             self.explained,
             self.pointing,
             self.experiment,
@@ -164,7 +170,8 @@ class Screen:
         if problem is not self.problem:
             self.problem = problem
             self.spectral.look_at(problem)
-        self._show_pictures(*panels.before(problem))
+            self.viewing.look_at(problem)
+        self._show_pictures(*panels.before(problem, self.viewing.view))
         self.experiment.show(problem)
         self._draw_spectral()
 
@@ -181,7 +188,7 @@ class Screen:
             if self._selected == "Convergence":
                 self.notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
             self.show_spec(self._spec)
-        self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step)))
+        self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step), self.viewing.view))
         if self._chart is not None and self._selected == "Convergence":
             self._chart.grow(measures(s.history, problem), noise_level(problem), self._dark)
         if self._selected in SPECTRAL:
@@ -224,14 +231,24 @@ class Screen:
         name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
         self.pointing.show(run, step)
         direct = len(run.history.get("seconds", ())) < 2
-        self._show_pictures(*after(run.problem, x, "" if direct else f"step {step}{name}", _system(run.history, step)))
+        label, system = "" if direct else f"step {step}{name}", _system(run.history, step)
+        self._show_pictures(*after(run.problem, x, label, system, self.viewing.view))
+
+    def _show_again(self) -> None:
+        """Draw the pictures in another way; nothing is solved for it."""
+        if self.problem is not None:
+            self._show_pictures(*panels.before(self.problem, self.viewing.view))
+        if self.run is not None and self.shown == self.run.spec:
+            self._show_iterate(self.run)
+        if self._selected == "Values":
+            self._draw_chart()
 
     def _show_pictures(self, *shown: Panel) -> None:
         for panel in shown:
             name = panel.title.partition(",")[0]
             self._panels[name] = panel
             self.pictures[name].show(panel)
-        if self._selected == "Profile":
+        if self._selected in ("Profile", "Values"):
             self._draw_chart()
 
     def _point(self, picture: Any, content: Mapping[str, Any], _: Any) -> None:
@@ -276,6 +293,7 @@ class Screen:
                 (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
             self.pointing.look(self._selected == "Point")
             self.experiment.look(self._selected == "Experiment")
+            self.viewing.open(self._selected == "Values")
             self.show_spec(self._spec)
             self._draw_chart()
 
@@ -297,6 +315,13 @@ class Screen:
                 self._chart.show(profile(self._panels, self._height, self._dark))
             said = "Click a picture to see another row. Signals are drawn whole."
             self.notes.value = notes_html([Note("plain", "Values along a row", said)])
+        elif self._selected == "Values":
+            arrays = {name: self._panels[name].array for name in COUNTED if name in self._panels}
+            known = {name.lower(): array for name, array in arrays.items() if array is not None}
+            if known:
+                ends = self._panels[next(n for n in COUNTED if arrays.get(n) is not None)]
+                draw = partial(distribution, known, "value", self._dark, marked=(ends.low, ends.high), log=True)
+                self._put(draw, counted(self._panels))
         elif self._selected == "Misfit":
             self._show_misfit()
         elif self._selected == "Compare":

@@ -71,7 +71,7 @@ def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
 
 
 def test_two_pictures_take_turns(page):
-    page.locator("button", has_text="↺ Reset").click()
+    page.locator(".ex-bar button", has_text="↺ Reset").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps · 200 A, 201')")
     page.locator("[role=tab]", has_text="Compare").click()
     page.keyboard.press("k")
@@ -102,6 +102,26 @@ def test_two_pictures_take_turns(page):
     _wide(page, 900)
     assert page.evaluate(CLIPPED) == []
     page.emulate_media(reduced_motion="no-preference")
+
+
+def test_values_and_colours(page):
+    _wide(page, 1400)
+    page.locator("[role=tab]", has_text="Values").click()
+    page.wait_for_selector(".ex-notes >> text=Values of the reconstruction")
+    _named(page, "Pictures: colours").select_option("viridis")
+    middle = "c => [...c.getContext('2d').getImageData(64, 64, 1, 1).data]"
+    _until(
+        page,
+        f"(() => {{ const [r, g, b] = ({middle})(document.querySelector('.explorer canvas')); "
+        "return r !== g || g !== b; })()",
+    )
+    _named(page, "Pictures: range").select_option("chosen")
+    page.wait_for_selector("[aria-label='Pictures: white at, exact value']")
+    page.wait_for_timeout(500)
+    _shot(page, "values")
+    _wide(page, 900)
+    assert page.evaluate(CLIPPED) == []
+    _shot(page, "values-900")
 
 
 def test_the_console_is_silent(page):
