@@ -50,28 +50,35 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
     left = max(found.values[-1], min([*picked, useful.min()]) / 10)
     ends = [float(np.log10(left)), float(np.log10(found.values[0]))]
     made["xaxis"] |= {"autorange": False, "range": ends, "dtick": max(1, round((ends[1] - ends[0]) / 6))}
-    figure = go.Figure(layout=made)
+    made |= {"legend": made["legend"] | {"font": {"size": 11}}, "hovermode": "closest", "height": 360, "shapes": []}
     x = found.values
-    line = {"color": colours.series[0], "width": 2.5}
-    figure.add_scatter(x=x, y=residual, name="residual ‖Ax − y‖ / ‖y‖", mode="lines", line=line)
+    traces: list[dict[str, Any]] = [
+        {
+            "x": x, "y": residual, "name": "residual ‖Ax − y‖ / ‖y‖", "mode": "lines",
+            "line": {"color": colours.series[0], "width": 2.5},
+        }
+    ]  # fmt: skip
     if "error" in curves:
         line = {"color": colours.series[1], "width": 2.5, "dash": "dash"}
-        figure.add_scatter(x=x, y=curves["error"], name="error ‖x − x*‖ / ‖x*‖", mode="lines", line=line)
+        name = "error ‖x − x*‖ / ‖x*‖"
+        traces.append({"x": x, "y": curves["error"], "name": name, "mode": "lines", "line": line})
     for index, (name, at) in enumerate(found.chosen.items()):
         i = int(np.reshape(at, -1)[0])
-        if i < 0:
-            continue
-        figure.add_scatter(
-            x=[x[i]], y=[main[i]], name=shelf[name].title, mode="markers",
-            marker=_marker(index, name, colours),
-        )  # fmt: skip
+        if i >= 0:
+            marker = _marker(index, name, colours)
+            traces.append({"x": [x[i]], "y": [main[i]], "name": shelf[name].title, "mode": "markers", "marker": marker})
     noise = _norm(found, "noise_norm")
     if noise and noise != 1.0:
-        figure.add_hline(y=noise / scale, line={"color": colours.faint, "dash": "dot", "width": 1.5})
+        line, level = {"color": colours.faint, "dash": "dot", "width": 1.5}, noise / scale
+        place = {"xref": "x domain", "x0": 0, "x1": 1, "y0": level, "y1": level}
+        made["shapes"].append({"type": "line", **place, "line": line})
     if shown is not None and shown > 0:
-        figure.add_vline(x=shown, line={"color": colours.text, "width": 1.5})
-    figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
-    return figure
+        line = {"color": colours.text, "width": 1.5}
+        made["shapes"] += [
+            {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": shown, "x1": shown, "line": line}
+        ]
+    # all at once: adding one after the other takes several times as long, and a dragged marker has no time
+    return go.Figure(data=[{"type": "scatter", **trace} for trace in traces], layout=made)
 
 
 def l_curve(found: RuleComparison, dark: bool = False) -> Any:

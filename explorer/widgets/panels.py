@@ -11,6 +11,7 @@ from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import plotly.graph_objects as go
 import traitlets
 
@@ -94,6 +95,7 @@ class Chart:
         self._lock = threading.RLock()
         bare = {"template": "none"}  # the default template is a heavy thing of its own
         self._figure, self._width = go.Figure(layout=bare), width
+        self._sent: tuple[list[dict[str, Any]], dict[str, Any]] = ([], {})  # what the page has, as far as known
         self.widget = go.FigureWidget(layout=bare)
         self.widget._config = {"displayModeBar": False}
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
@@ -101,18 +103,20 @@ class Chart:
     def show(self, figure: go.Figure) -> None:
         """Show another figure in one message, and one more if it has more curves than any before."""
         with self._lock:
-            self._figure = figure
-            if not self.widget.data:
-                return  # not on the page yet
+            same, self._figure = figure is self._figure, figure
+            if same or not self.widget.data:
+                return  # there already, or not on the page yet
             there = len(self.widget.data)
             traces = _traces(figure, there)
             if len(traces) > there:
                 self.widget.add_traces(traces[there:])
             self._turn_axes(figure)
             with self.widget.batch_update():
-                for trace, new in zip(self.widget.data, traces[:there], strict=False):
-                    new.pop("type")
-                    trace.update(new)
+                old = [*self._sent[0], *[{}] * there]
+                for trace, new, known in zip(self.widget.data, traces[:there], old, strict=False):
+                    if not _same(new, known):  # a marker that moves leaves the curves alone
+                        trace.update({name: value for name, value in new.items() if name != "type"})
+                self._sent = traces, self._sent[1]
                 self._lay_out(figure)
 
     def _turn_axes(self, figure: go.Figure) -> None:
@@ -120,12 +124,29 @@ class Chart:
         types = {f"{axis}_type": figure.layout[axis].type for axis in ("xaxis", "yaxis")}
         if any(self.widget.layout[name[:5]].type not in (None, kind) for name, kind in types.items()):
             self.widget.update_layout(shapes=[], annotations=[], **types)
+            self._sent = self._sent[0], {}
 
     def _lay_out(self, figure: go.Figure) -> None:
-        laid = _layout(figure) | {"width": self._width}
+        laid, known = _layout(figure) | {"width": self._width}, self._sent[1]
+        self._sent = self._sent[0], laid
+        changed = {
+            name: value
+            for name, value in laid.items()
+            if not known
+            or not _same(value, known.get(name))
+            or (name in ("xaxis", "yaxis") and self._zoomed(name, value))
+        }
         for name in ("shapes", "annotations"):  # an update would leave older ones where the new figure has fewer
-            self.widget.layout[name] = laid.pop(name)
-        self.widget.layout.update(laid)
+            if name in changed:
+                self.widget.layout[name] = changed.pop(name)
+        self.widget.layout.update(changed)
+
+    def _zoomed(self, axis: str, laid: Mapping[str, Any]) -> bool:
+        """Say whether a person has zoomed since an axis was laid out."""
+        there = self.widget.layout[axis]
+        if laid.get("autorange", True):
+            return there.autorange is False
+        return tuple(there.range or ()) != tuple(laid.get("range") or ())
 
     def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
         """Show curves of a run under way; only their points are sent if the same curves are there already."""
@@ -134,7 +155,7 @@ class Chart:
             if [t.name for t in new.data] != [t.name for t in self._figure.data] or self._figure.layout.shapes:
                 self.show(new)
                 return
-            self._figure = new
+            self._figure, self._sent = new, ([], self._sent[1])
             with self.widget.batch_update():
                 for trace, points in zip(self.widget.data, new.data, strict=False):
                     trace.x, trace.y = points.x, points.y
@@ -142,7 +163,7 @@ class Chart:
     def fit(self, width: int) -> None:
         """Fill a place of another width."""
         with self._lock:
-            self._width = width
+            self._width, self._sent = width, (self._sent[0], {})
             if self.widget.data:
                 self.widget.layout.width = width
 
@@ -167,6 +188,15 @@ def _traces(figure: go.Figure, there: int = CURVES) -> list[dict[str, Any]]:
         blank = {"type": "scatter", "x": [], "y": [], "name": "", "mode": "lines", "visible": bool(trace)}
         made.append({**blank, **trace, "line": line, "marker": marker})
     return made
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Say whether two parts of a figure are equal, arrays included."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f" == np.asarray(b).dtype.kind)
+    return bool(a == b)
 
 
 def _layout(figure: go.Figure) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class Screen:
         self.cancelled = False
         self._dark, self._width, self._step = False, 640, 0
         self._rules: Any = None  # every rule's choice, and the specification to which it belongs
+        self._marked: Any = None  # the figure of them, and what it was made of
         self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
         self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
@@ -361,8 +362,11 @@ class Screen:
         if self._rules is not None and self._rules[0] == _swept(asked):
             found = self._rules[1]
             at = spec.solver.params.get(found.parameter)
+            shown = (found, self._dark, at if isinstance(at, float) else None)
+            if self._marked is None or self._marked[0][1:] != shown[1:] or self._marked[0][0] is not found:
+                self._marked = (shown, rules(*shown))  # a marker that is dragged asks for the same figure several times
             if self._chart is not None:
-                self._chart.show(rules(found, self._dark, at if isinstance(at, float) else None))
+                self._chart.show(self._marked[1])
             self.notes.value = notes_html(chosen(found))
             return
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explorer.catalogue import solvers
-from tests.benchmarks.__main__ import first_picture
+from tests.benchmarks.__main__ import dragged, first_picture
 from tests.benchmarks.baseline import own, recorded
 from tests.benchmarks.counting import Counter, counts, watching
 
@@ -99,3 +99,7 @@ def test_importing_the_package_costs_little_more_than_torch():
 
 def test_the_first_picture_comes_within_a_second_of_the_start():
     assert first_picture() < 1.0
+
+
+def test_a_dragged_marker_redraws_within_a_tenth_of_a_second_of_kernel_time():
+    assert min(dragged(6)) < 0.1

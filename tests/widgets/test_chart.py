@@ -1,0 +1,56 @@
+"""The one chart: what has not changed is not sent again, and what a person did to it goes with the next figure."""
+
+import base64
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from explorer.widgets.panels import Chart
+
+
+def figure(marker, scale=1.0, zoom=None):
+    layout = {"xaxis": {"autorange": True}, "yaxis": {"autorange": False, "range": [0, 5]}}
+    if zoom:
+        layout["xaxis"] = {"autorange": False, "range": zoom}
+    line = {"type": "line", "x0": marker, "x1": marker, "y0": 0, "y1": 1, "yref": "y domain"}
+    curves = [{"type": "scatter", "x": np.arange(4.0), "y": scale * np.arange(4.0) * k, "name": f"{k}"} for k in (1, 2)]
+    return go.Figure(data=curves, layout=layout | {"shapes": [line]})
+
+
+@pytest.fixture
+def chart():
+    made = Chart(600)
+    made._arrived({"new": {"drawn": True}})
+    yield made
+    made.widget.close()
+
+
+def test_a_marker_that_moves_leaves_the_curves_alone(chart, monkeypatch):
+    chart.show(figure(1.0))
+    sent = []
+    monkeypatch.setattr(chart.widget, "_send_update_msg", lambda *a, **k: sent.append((a, k)))
+    chart.show(figure(2.0))
+    assert chart.widget.layout.shapes[0].x0 == 2.0
+    ((_, said),) = sent
+    assert not said["restyle_data"]
+    assert set(said["relayout_data"]) == {"shapes"}
+    chart.show(figure(2.0, scale=3.0))
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(chart.widget.data[1].y["bdata"])), [0, 6, 12, 18])
+    again = figure(2.0, scale=3.0)
+    chart.show(again)
+    before = len(sent)
+    chart.show(again)
+    assert len(sent) == before
+
+
+def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
+    chart.show(figure(1.0))
+    chart.widget.layout.xaxis = {"autorange": False, "range": [1, 2]}
+    chart.show(figure(1.5))
+    assert chart.widget.layout.xaxis.autorange is True
+    chart.widget.layout.yaxis.range = [2, 3]
+    chart.fit(700)
+    chart.show(figure(1.6))
+    assert tuple(chart.widget.layout.yaxis.range) == (0, 5)
+    assert chart.widget.layout.width == 700
