@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from explorer.engine.batches import shaped
 from explorer.engine.build import build
 from explorer.engine.fit import refuse_rule
 from explorer.engine.problem import Problem
-from explorer.engine.run import candidates
+from explorer.engine.run import candidates, solved
 from explorer.engine.spec import RunSpec
 from explorer.rules.select import score
 
@@ -157,6 +158,61 @@ def compare_rules(
         chosen=chosen,
         refused=refused,
     )
+
+
+@dataclass(frozen=True)
+class Path:
+    """Solutions along a swept parameter, for looking at them without solving again.
+
+    Attributes
+    ----------
+    values : NDArray
+        Of the parameter, ascending, shape ``(k,)``.
+    indices : NDArray
+        Their places among the candidates of the sweep.
+    x, fit : Tensor
+        Solutions, shape ``(k, *batch, *shape)``, and the data that they predict; on the CPU.
+    """
+
+    values: NDArray[np.floating]
+    indices: NDArray[np.integer]
+    x: torch.Tensor
+    fit: torch.Tensor
+
+
+def path(found: RuleComparison, most: int = 2**26) -> Path:
+    """Return the solutions at the candidates of a sweep: all of them, or evenly as many as fit.
+
+    Parameters
+    ----------
+    found : RuleComparison
+        The sweep.
+    most : int
+        Bytes that solutions and predictions may take together.
+
+    Examples
+    --------
+    >>> from explorer.engine.spec import RunSpec
+    >>> spec = RunSpec(problem="shaw", operator="shaw", noise="gaussian", solver="tikhonov", dtype="float64")
+    >>> path(compare_rules(spec)).x.shape
+    torch.Size([200, 64])
+    """
+    problem, component = found.problem, solvers[found.spec.solver.name]
+    domain, A = problem.domain, problem.offers["A"]
+    params = shaped(component, found.spec.solver.params, problem.batch, domain.dtype, domain.device)
+    one = domain.dtype.itemsize * (domain.size + A.codomain.size) * math.prod(problem.batch)
+    count = min(len(found.values), max(2, most // one))
+    indices = np.unique(np.linspace(0, len(found.values) - 1, count).round().astype(int))[::-1]
+    real = torch.empty(0, dtype=domain.dtype).real.dtype
+    values = torch.as_tensor(found.values[indices].copy()).to(domain.device, real)
+    values = values.reshape(-1, *(1,) * len(problem.batch)).expand(-1, *problem.batch)
+    x, fit = [], []
+    with torch.no_grad():
+        for part in values.split(max(1, 2**24 // domain.size)):
+            solution = solved(component, problem.offers, params, part).x
+            x.append(solution.cpu())
+            fit.append(A(solution).cpu())
+    return Path(found.values[indices], indices, torch.cat(x), torch.cat(fit))
 
 
 def _choose(rule: Component, scores: NDArray[np.floating]) -> NDArray[np.integer]:

@@ -72,6 +72,10 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
         line, level = {"color": colours.faint, "dash": "dot", "width": 1.5}, noise / scale
         place = {"xref": "x domain", "x0": 0, "x1": 1, "y0": level, "y1": level}
         made["shapes"].append({"type": "line", **place, "line": line})
+        height = float(np.log10(level)) if made["yaxis"].get("type") == "log" else level
+        said = {"text": "noise level: the target", "font": {"color": colours.text, "size": 11}, "showarrow": False}
+        at = {"xref": "x domain", "x": 0, "y": height, "xanchor": "left", "yanchor": "bottom"}
+        made["annotations"] = [said | at]
     if shown is not None and shown > 0:
         line = {"color": colours.text, "width": 1.5}
         made["shapes"] += [

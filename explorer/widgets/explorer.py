@@ -106,6 +106,7 @@ class Explorer(ipywidgets.VBox):
         self._progress, self._message = text(progress_html(0, "ready")), text()
         self._screen = Screen(self._lock, self._spec, self._back_to)
         self._screen.share.adopt, self._screen.advice.adopt = self._restore, self._begin_anew
+        self._screen.walk.adopt = lambda: self._begin_anew(self._screen.walk.chosen(self._spec))
 
     def _button(self, label: str, tooltip: str, work: Callable[[], Any]) -> Any:
         made = ipywidgets.Button(description=label, tooltip=tooltip)

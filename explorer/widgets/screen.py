@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets
 
 from explorer.catalogue import SpecError, solvers
-from explorer.engine.compare_rules import RuleComparison, compare_rules
+from explorer.engine.compare_rules import RuleComparison, compare_rules, path
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
@@ -36,6 +36,7 @@ from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
 from explorer.widgets.spectral import Spectral, alike
 from explorer.widgets.viewing import COUNTED, Viewing, counted
+from explorer.widgets.walk import Walk
 
 TABS = (
     "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Values", "Point", "Experiment", "Compare", "Code",
@@ -92,6 +93,7 @@ class Screen:
         self.viewing = Viewing(lock, self._show_again)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
+        self.walk = Walk(lock, self._walked)
         self.tabs = Tabs(titles=list(TABS))
         self.tabs.observe(lambda _: self._select(), "selected")
         self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
@@ -104,7 +106,14 @@ class Screen:
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.VBox([self.compare.table, self.compare.pair])
         self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
-        for panel in (self.pointing, self.experiment, self._compare_panel, self._code_panel, self._about_panel):
+        for panel in (
+            self.walk,
+            self.pointing,
+            self.experiment,
+            self._compare_panel,
+            self._code_panel,
+            self._about_panel,
+        ):
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),
@@ -112,6 +121,7 @@ class Screen:
             self.tabs,
             self.viewing.form,
             self.explained,
+            self.walk,
             self.pointing,
             self.experiment,
             self._compare_panel,
@@ -158,7 +168,7 @@ class Screen:
         self._spec = spec
         stale = self.shown is not None and self.shown != spec
         for name in ("Reconstruction", "Error"):
-            self.pictures[name].stale = stale
+            self.pictures[name].stale = stale and not self.walk.walked
         self.pointing.mark(stale)
         old = stale and self._selected not in ("Compare", "Parameter")  # which are not of the run on the screen
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
@@ -226,8 +236,16 @@ class Screen:
             self._show_iterate(self.run)
             self._draw_chart()
 
+    def _walked(self) -> None:
+        """Show the solution at the marker of a swept parameter."""
+        for name in ("Reconstruction", "Error"):
+            self.pictures[name].stale = False
+        self._show_pictures(*self.walk.panels())
+        self._compare_rules()
+
     def _show_iterate(self, run: Run) -> None:
         step = self._step
+        self.walk.walked = False
         x = _iterates(run).get(step, run.x)
         name = next((f" ({name})" for name, at in marks(run).items() if at == step), "")
         self.pointing.show(run, step)
@@ -295,6 +313,10 @@ class Screen:
             self.pointing.look(self._selected == "Point")
             self.experiment.look(self._selected == "Experiment")
             self.viewing.open(self._selected == "Values")
+            if self._selected != "Parameter":
+                self.walk.add_class("ex-hidden")
+                if self.walk.walked and self.run is not None:
+                    self._show_iterate(self.run)
             self.show_spec(self._spec)
             self._draw_chart()
 
@@ -361,24 +383,28 @@ class Screen:
         asked = spec.replace(rule="fixed", stop="budget", draws=None)
         if self._rules is not None and self._rules[0] == _swept(asked):
             found = self._rules[1]
-            at = spec.solver.params.get(found.parameter)
+            at = self.walk.value if self.walk.walked else spec.solver.params.get(found.parameter)
             shown = (found, self._dark, at if isinstance(at, float) else None)
             if self._marked is None or self._marked[0][1:] != shown[1:] or self._marked[0][0] is not found:
                 self._marked = (shown, rules(*shown))  # a marker that is dragged asks for the same figure several times
             if self._chart is not None:
                 self._chart.show(self._marked[1])
-            self.notes.value = notes_html(chosen(found))
+            self.notes.value = notes_html([*([self.walk.note()] if self.walk.walked else []), *chosen(found)])
+            self.walk.remove_class("ex-hidden")
             return
+        self.walk.add_class("ex-hidden")
 
         def work() -> None:
             found, refusal = None, ""
             try:
                 found = compare_rules(asked)
+                along = path(found)
             except SpecError as error:
                 refusal = sentence(error.message)
             with self._lock:
                 if found is not None:
                     self._rules = (_swept(asked), found)
+                    self.walk.offer(found, along)
                 if self._selected != "Parameter" or spec != self._spec:
                     return
                 if found is not None:

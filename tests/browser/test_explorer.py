@@ -15,7 +15,7 @@ README = Path(__file__).resolve().parents[2] / "notebooks/images/explorer.png"
 PATIENCE = 30_000
 PAINTED = """() => [...document.querySelectorAll('.explorer canvas')].filter(c => {
     const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-    return !c.hidden && new Set(pixels).size > 3;
+    return c.checkVisibility() && new Set(pixels).size > 3;
 }).length"""
 #: every visible thing that is clipped by the Explorer's edges or too small to use or to read
 CLIPPED = """() => {
@@ -261,7 +261,17 @@ def test_the_tabs_explain(page):
     page.keyboard.press("ArrowRight")
     _until(page, "document.querySelector('.ex-notes').innerText.includes('comes nearest')")
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=L-curve")
+    walk = page.locator(".ex-walk input[type=range]")
+    walk.focus()
+    before = page.locator(".ex-caption b").nth(2).inner_text()
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent.includes('λ = ')")
+    page.wait_for_selector(".ex-notes >> text=At λ =")
+    assert before != page.locator(".ex-caption b").nth(2).inner_text()
+    assert page.evaluate(CLIPPED) == []
     _shot(page, "parameter")
+    page.locator("[role=tab]", has_text="Parameter").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=noise alone")
     page.keyboard.press("ArrowRight")
