@@ -73,9 +73,9 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
         place = {"xref": "x domain", "x0": 0, "x1": 1, "y0": level, "y1": level}
         made["shapes"].append({"type": "line", **place, "line": line})
         height = float(np.log10(level)) if made["yaxis"].get("type") == "log" else level
-        said = {"text": "noise level: the target", "font": {"color": colours.text, "size": 11}, "showarrow": False}
+        font = {"color": colours.text, "size": 11}
         at = {"xref": "x domain", "x": 0, "y": height, "xanchor": "left", "yanchor": "bottom"}
-        made["annotations"] = [said | at]
+        made["annotations"] = [{"text": "noise level: the target", "font": font, "showarrow": False, **at}]
     if shown is not None and shown > 0:
         line = {"color": colours.text, "width": 1.5}
         made["shapes"] += [
