@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from string import ascii_lowercase
 from typing import Any
 
 from explorer.catalogue import SHELVES, Component, source
@@ -32,12 +33,12 @@ def cite(run: Run | RunSpec) -> str:
         choice = getattr(spec, field)
         if choice is not None:
             papers |= _papers(SHELVES[kind][choice.name], choice.params)
-    return "\n\n".join(filter(None, map(_entry, papers)))
+    return _entries(papers)
 
 
 def bibtex(component: Component) -> str:
     """Return a component's own papers as BibTeX."""
-    return "\n\n".join(filter(None, map(_entry, component.papers)))
+    return _entries(component.papers)
 
 
 def _papers(component: Component, params: Mapping[str, Any]) -> dict[str, None]:
@@ -46,6 +47,16 @@ def _papers(component: Component, params: Mapping[str, Any]) -> dict[str, None]:
         if knob.type == "part" and params.get(name) is not None:
             found |= _papers(SHELVES[knob.kind][params[name]["name"]], params[name]["params"])
     return found
+
+
+def _entries(papers: Iterable[str]) -> str:
+    """Return the entries of papers; a key that is taken already gets a letter, as is the custom."""
+    made: dict[str, str] = {}
+    for entry in filter(None, map(_entry, papers)):
+        key = entry.partition("{")[2].partition(",")[0]
+        free = next(k for k in (key, *(key + letter for letter in ascii_lowercase[1:])) if k not in made)
+        made[free] = entry.replace(key, free, 1)
+    return "\n\n".join(made.values())
 
 
 def _entry(paper: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ START: Mapping[str, Any] = {
     "record": {"keep_going": True},
 }
 #: in which order other parts are changed so that a choice fits: first what costs the person least
-_FREE = ("rule", "precond", "prior", "solver", "operator", "problem", "noise", "stop")
+_JUDGES, _GIVES = ("rule", "precond", "prior", "solver"), ("solver", "operator", "problem", "noise", "stop")
 #: fields that may be empty, and what that means
 NONE = {"operator": "None: the problem brings its own", "simulator": "The same operator"}
 _FIELD_OF = {"preconditioner": "precond"}  # where a kind and its field differ in name
@@ -120,24 +120,39 @@ def fit(spec: RunSpec, keep: Collection[str]) -> RunSpec | None:
     keep : collection of str
         Fields that must stay as they are.
     """
-    free = [field for field in _FREE if field not in keep]
-    plain: dict[str, Any] = {}
-    starts = [spec]
-    for field in (f for f in _PLAINEST if f not in keep):  # the plainest rule, then preconditioner, then prior, …
-        plain[field] = _PLAINEST[field]
-        starts.append(spec.replace(**plain))
-    for start in starts:
-        if (error := refusal(start)) is None:
-            return start
+    plainest = spec
+    for field, plain in [("", None), *_PLAINEST.items()]:  # first as it is, then the plainest rule, preconditioner, …
+        if field in keep:
+            continue
+        plainest = plainest.replace(**{field: plain}) if field else spec
+        if (error := refusal(plainest)) is None:
+            return plainest
         if "." in error.field and error.field.partition(".")[0] in keep:
             return None  # what is kept is itself at fault: no other part can mend that
-    for start in starts:
-        for field in free:
-            names = [*SHELVES[RunSpec.kinds[field]], *([None] if field == "operator" else [])]
-            for name in names:
-                if refusal(changed := start.replace(**{field: name})) is None:
-                    return changed
+    for changed in (*_changes(spec, _JUDGES, keep), *_changes(plainest, _GIVES, keep)):
+        if refusal(changed) is None:
+            return _restored(changed, spec)
     return None
+
+
+def _changes(spec: RunSpec, fields: Collection[str], keep: Collection[str]) -> Iterator[RunSpec]:
+    """Yield specifications with one of the fields changed; a new problem may bring its own operator."""
+    for field in (f for f in fields if f not in keep):
+        for name in SHELVES[RunSpec.kinds[field]]:
+            yield spec.replace(**{field: name})
+            if field == "problem" and "operator" not in keep:
+                yield spec.replace(problem=name, operator=None)
+    if "operator" in fields and "operator" not in keep:
+        yield spec.replace(operator=None)
+
+
+def _restored(changed: RunSpec, spec: RunSpec) -> RunSpec:
+    """Return a specification with what was made plain set back to what it was, where that runs as well."""
+    for field in _PLAINEST:
+        before = getattr(spec, field)
+        if getattr(changed, field) != before and refusal(again := changed.replace(**{field: before})) is None:
+            changed = again
+    return changed
 
 
 def difference(old: RunSpec, new: RunSpec) -> list[str]:
