@@ -37,7 +37,7 @@ def polynomial(report: Any, dark: bool = False) -> Any:
     eigenvalues = report.eigenvalues[at]
     shown = np.clip(np.abs(report.values.reshape(-1, n)[0][at]), LEAST, 1e8)
     left = ritz[-1] / 30 if eigenvalues[-1] < ritz[-1] / 30 else min(eigenvalues[-1], ritz[-1] / 2)  # beyond, p is 1
-    ends = np.array([left, 1.2 * eigenvalues[0]])
+    ends = np.array([left, eigenvalues[0]])
     low, high = float(shown.min()), 3 * max(1.0, float(shown.max()))
     made = layout(f"eigenvalue of {report.of}", "size", dark, float(np.log10(high / low)) + 2)
     made["xaxis"]["dtick"] = max(1, round(float(np.log10(ends[1] / ends[0])) / 8))
@@ -45,7 +45,7 @@ def polynomial(report: Any, dark: bool = False) -> Any:
         made["xaxis"] |= {"type": "linear", "dtick": None}
         made["xaxis"]["title"]["text"] = f"eigenvalue of {report.of}"
     else:
-        made["xaxis"] |= {"autorange": False, "range": [float(np.floor(np.log10(left))), float(np.log10(ends[1]))]}
+        made["xaxis"] |= {"autorange": False, "range": [float(np.floor(np.log10(left))), float(np.log10(1.2 * ends[1]))]}
     made["yaxis"] |= {"autorange": False, "range": [float(np.log10(low)) - 1.5, float(np.log10(high))]}
     made["legend"] |= {"font": {"size": 11}}
     figure = go.Figure(layout={**made, "height": 360})

@@ -95,7 +95,7 @@ def _shot(page, name):
 
 
 def test_it_opens_with_its_first_problem_solved(page):
-    assert page.locator(".explorer .ex-notes").inner_text().startswith("Past the best iterate")
+    assert page.locator(".ex-explained .ex-notes").inner_text().startswith("Past the best iterate")
     assert page.locator(".ex-progress progress").get_attribute("value") == "1.000"
     assert re.search(r"200 steps · 200 A, 201 Aᴴ · [\d.]+ s", page.locator(".ex-progress").inner_text())
     lines = page.locator(".explorer .js-plotly-plot .scatterlayer .trace")
@@ -164,7 +164,7 @@ def test_run_shows_frames_and_ends_with_the_reason_in_words(page):
     page.keyboard.press("Enter")
     _until(page, "!document.querySelector('.ex-stale')")
     _until(page, "document.querySelector('.ex-notes').innerText.includes('Discrepancy principle: step')")
-    assert "× the expected noise norm" in page.locator(".ex-notes").inner_text()
+    assert "× the expected noise norm" in page.locator(".ex-explained .ex-notes").inner_text()
     assert page.locator(".ex-message").count() == 0
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_chosen_says_why_and_the_keyboard_reaches_the_rest(page):
     page.keyboard.press("Enter")
     _until(page, "!document.querySelector('[role=combobox][aria-expanded=true]')")
     _until(page, "[...document.querySelectorAll('[role=combobox]')].some(b => b.textContent === 'LSQR')")
-    page.locator("button", has_text="↺ Reset").click()
+    page.locator(".ex-bar button", has_text="↺ Reset").click()
     _until(page, "[...document.querySelectorAll('[role=combobox]')].some(b => b.textContent === 'CGLS')")
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
 
@@ -276,7 +276,7 @@ def test_the_tabs_explain(page):
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=noise alone")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".explorer .js-plotly-plot .legendtext >> text=truth")
-    page.keyboard.press("ArrowRight")
+    page.locator("[role=tab]", has_text="Compare").click()
     page.wait_for_selector(".ex-table >> text=Press Keep")
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".ex-code pre >> text=ex.RunSpec")
@@ -314,7 +314,7 @@ def test_two_runs_are_compared_by_keys_alone(page):
     page.get_by_label("Show run A and its settings").click()
     page.wait_for_selector(".ex-table tr.ex-shown >> text=A")
     assert page.evaluate(CLIPPED) == []
-    page.locator("button", has_text="↺ Reset").click()
+    page.locator(".ex-bar button", has_text="↺ Reset").click()
     page.locator("[role=tab]", has_text="Convergence").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
 
@@ -338,7 +338,7 @@ def test_a_preset_and_live_mode_follow_the_slider(page):
     _until(page, "document.querySelector('.ex-progress').innerText.includes('live')")
     _shot(page, "live")
     page.keyboard.press("l")
-    page.locator("button", has_text="↺ Reset").click()
+    page.locator(".ex-bar button", has_text="↺ Reset").click()
     page.locator("[role=tab]", has_text="Convergence").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps')")
 
@@ -398,7 +398,7 @@ def test_an_earlier_iterate_can_be_looked_at(page):
 
 
 def test_dark_pages_have_dark_figures(page):
-    page.locator("button", has_text="↺ Reset").click()
+    page.locator(".ex-bar button", has_text="↺ Reset").click()
     _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent.includes('(rule)')")
     _theme(page, "JupyterLab Dark")
     _until(page, "getComputedStyle(document.querySelector('.explorer .xtick text')).fill === 'rgb(230, 232, 235)'")
