@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
 
 from explorer.catalogue import Capability, Log, SpecError, analysis
 from explorer.linalg import Rng, Space
@@ -352,7 +351,10 @@ def _first_lost(power: Tensor, noise: Tensor) -> Tensor:
     """Return the first index at which the mean of `power` over a window of neighbours is below twice `noise`."""
     n = power.shape[-1]
     half = min(max(2, n // 128), (n - 1) // 2)
-    mean = avg_pool1d(power.reshape(-1, 1, n), 2 * half + 1, 1, half, count_include_pad=False).reshape(power.shape)
+    tail = torch.cat((power.double().flip(-1).cumsum(-1).flip(-1), power.new_zeros((*power.shape[:-1], 1))), -1)
+    at = torch.arange(n, device=power.device)  # sums from the end: small numbers are not lost beside large ones
+    low, high = (at - half).clamp(min=0), (at + half + 1).clamp(max=n)
+    mean = (tail[..., low] - tail[..., high]) / (high - low)
     lost = mean < 2 * noise.unsqueeze(-1)
     return torch.where(lost.any(-1), lost.to(torch.int8).argmax(-1), n)
 

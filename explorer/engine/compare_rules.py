@@ -20,6 +20,9 @@ from explorer.engine.run import candidates, solved
 from explorer.engine.spec import RunSpec
 from explorer.rules.select import score
 
+#: entries of all candidates of a draw together, unless their number is given
+AT_MOST = 2**24
+
 
 @dataclass(frozen=True)
 class RuleComparison:
@@ -88,7 +91,7 @@ class RuleComparison:
 
 
 def compare_rules(
-    what: RunSpec | Problem | str, rules_: Mapping[str, Mapping[str, Any]] | None = None, *, values: int = 200
+    what: RunSpec | Problem | str, rules_: Mapping[str, Mapping[str, Any]] | None = None, *, values: int | None = None
 ) -> RuleComparison:
     """Let every parameter rule choose from one batched sweep of a direct method's parameter.
 
@@ -99,8 +102,8 @@ def compare_rules(
         its JSON text, or a built problem, which Tikhonov then solves.
     rules_ : mapping, optional
         Rule to its knobs; all rules of the catalogue with their defaults unless given.
-    values : int
-        Number of candidates, evenly on a logarithmic axis.
+    values : int, optional
+        Number of candidates, evenly on a logarithmic axis; unless given 200, and fewer of a large problem, at least 60.
 
     Raises
     ------
@@ -137,7 +140,8 @@ def compare_rules(
         except SpecError as error:
             refused[name] = error.message
     top = float(A.norm()) ** power
-    grid = np.geomspace(top, top * domain.eps**power, values)
+    count = min(200, max(60, AT_MOST // max(domain.size, A.codomain.size))) if values is None else values
+    grid = np.geomspace(top, top * domain.eps**power, count)
     tensor = torch.as_tensor(grid, dtype=torch.float64).to(domain.device, torch.empty(0, dtype=domain.dtype).real.dtype)
     tensor = tensor.reshape(-1, *(1,) * len(problem.batch)).expand(-1, *problem.batch)
     shown: list[Component] = [rules[name] for name in judges]

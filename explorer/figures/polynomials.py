@@ -45,7 +45,8 @@ def polynomial(report: Any, dark: bool = False) -> Any:
         made["xaxis"] |= {"type": "linear", "dtick": None}
         made["xaxis"]["title"]["text"] = f"eigenvalue of {report.of}"
     else:
-        made["xaxis"] |= {"autorange": False, "range": [float(np.floor(np.log10(left))), float(np.log10(1.2 * ends[1]))]}
+        reach = [float(np.floor(np.log10(left))), float(np.log10(1.2 * ends[1]))]
+        made["xaxis"] |= {"autorange": False, "range": reach}
     made["yaxis"] |= {"autorange": False, "range": [float(np.log10(low)) - 1.5, float(np.log10(high))]}
     made["legend"] |= {"font": {"size": 11}}
     figure = go.Figure(layout={**made, "height": 360})

@@ -273,5 +273,6 @@ def chosen(found: RuleComparison) -> list[Note]:
         titles = ", ".join(rules[name].title for name in found.refused)
         notes.append(Note("plain", "Do not apply here", f"{titles}."))
     solver = solvers[found.spec.solver.name].title
-    notes.append(Note("plain", "What is drawn", f"{solver} at 200 values of the {knob}, and what each rule picks."))
+    drawn = f"{solver} at {len(found.values)} values of the {knob}, and what each rule picks."
+    notes.append(Note("plain", "What is drawn", drawn))
     return notes

@@ -412,7 +412,7 @@ class Screen:
                 else:
                     self.notes.value = notes_html([Note("plain", "No parameter to choose here", refusal)])
 
-        self.notes.value = notes_html([Note("plain", "Sweeping", "Every rule looks at 200 values of the parameter.")])
+        self.notes.value = notes_html([Note("plain", "Sweeping", "Every rule looks at many values of the parameter.")])
         self._analysing(work)
 
     def _show_misfit(self) -> None:
