@@ -147,14 +147,14 @@ class Component:
         A component whose parts live elsewhere, on a slice of a volume, says so by its trait ``domain_within``: a
         function from its own domain to theirs.
         """
+        if (lacking := self.lacking(offers)) is not None:
+            raise SpecError(lacking[1], self.kind)
         values = dict(params)
         for name, knob in self.knobs.items():
             if knob.type == "part" and isinstance(values.get(name), Mapping):
                 part = shelf(knob.kind)[values[name]["name"]]
                 own = {"rng": offers["rng"].fork(f"{name}/{part.name}")} if "rng" in offers else {}
                 values[name] = part.bind({**self._within(offers), **own}, values[name]["params"])()
-        if (lacking := self.lacking(offers)) is not None:
-            raise SpecError(lacking[1], self.kind)
         needs = {n.name: offers[n.name] for n in self.needs if offers.get(n.name) is not None}
         return functools.partial(self.function, **needs, **values)
 

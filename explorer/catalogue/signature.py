@@ -47,6 +47,7 @@ NAMES: Mapping[str, str] = {
     "inner": "inner product ⟨y, y − Ax⟩, one value a candidate",
     "log_lost": "sum of log(1 − φ) over the filter factors φ, one value a candidate",
     "iterated": "noise norm below which more steps, or a smaller parameter, surely lower the error",
+    "left_out": "squared error of what data that were left out are predicted to be, one value a candidate",
     "whiteness": "distance of the residual from white noise, one value a candidate",
     "error": "distance from the truth, one value a candidate; for the oracle alone",
     "details": "whether a rule needs what a solver reports on request only",

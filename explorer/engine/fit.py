@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from explorer.catalogue import NAMES, SHELVES, Component, SpecError, describe
+from explorer.engine.left_out import without
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop
@@ -63,9 +64,12 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
         knob = solver.traits["tunes"][0]
         if isinstance(spec.solver.params[knob], tuple):
             raise SpecError(f"{rule.title} chooses the {knob}: give one value, or set the rule to 'fixed'", "rule")
+    known = (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ()), *_found(solver, offers))
+    either = rule.traits.get("either", ())
+    if either and not {*either} & {*known}:
+        raise SpecError(f"{rule.title} needs the {NAMES[either[0]]}, which {solver.title} does not report", "rule")
     for need in rule.needs:
         if need.name in _REPORTED:
-            known = (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ()), *_found(solver, offers))
             if need.name not in known and not need.optional:
                 raise SpecError(
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
@@ -74,12 +78,19 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
             raise SpecError(f"{rule.title} needs the {need.says}, which is not known for this problem", "rule")
         elif offers.get(need.name) is not None and (phrase := need.lacks(offers[need.name])) is not None:
             raise SpecError(f"{rule.title} needs {phrase}, and {describe(offers[need.name])} is not", "rule")
+    if (direct := rule.traits.get("direct")) is not None and gives(solver) is Solution:
+        if not direct.admits(offers["A"]):
+            raise SpecError(f"{rule.title} needs {direct.says}, and {describe(offers['A'])} is not", "rule")
+    elif "left_out" in either:
+        less = without(offers["A"], torch.arange(1, offers["A"].codomain.size, device=offers["A"].codomain.device))
+        if (lacking := solver.lacking({**offers, "A": less, "F": less, "codomain": less.codomain})) is not None:
+            raise SpecError(f"{rule.title} leaves out data, and then {lacking[1]}", "rule")
 
 
 #: what a solver reports of a candidate, and what the engine itself finds out about it
 _REPORTED = (
     "residual", "dof", "solution_norm", "regularization", "growth", "sensitivity", "inner", "log_lost", "iterated",
-    "lost",
+    "lost", "left_out",
 )  # fmt: skip
 _JUDGED = ("error", "whiteness")
 
@@ -92,7 +103,7 @@ def _found(solver: Component, offers: Mapping[str, Any]) -> tuple[str, ...]:
     """
     if gives(solver) is not Step or offers.get("A") is None or offers.get("y") is None:
         return ()
-    return "dof", "solution_norm", *(("sensitivity",) if "filter" in solver.traits else ())
+    return "dof", "left_out", "solution_norm", *(("sensitivity",) if "filter" in solver.traits else ())
 
 
 def on_request(solver: Component, *judges: Component) -> bool:

@@ -19,6 +19,7 @@ from explorer.engine.build import build
 from explorer.engine.driver import Drive, Snapshot
 from explorer.engine.fit import gives, judged, on_request, refuse_rule, refuse_stop, refuse_unused
 from explorer.engine.freedom import probed
+from explorer.engine.left_out import folded
 from explorer.engine.picks import Pick
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason, reasons
@@ -173,6 +174,8 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     def start() -> Any:
         if direct and chosen is not None:
             return _tuned(component, problem, offers, params, chosen)
+        if not direct and "left_out" in rule.traits.get("either", ()):
+            return folded(component, offers, params, **spec.rule.params)
         if probe is not None:
             return probed(component, offers, params, probe)
         return component.bind(offers, params)()

@@ -1,14 +1,18 @@
 """Cross-validation against solving again without the data left out."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 import explorer as ex
-from explorer.catalogue import rules
+from explorer.catalogue import rules, solvers
+from explorer.engine.left_out import folded, without
 from explorer.linalg import Rng
 from tests import support
 
+FORTY = {"stop": {"name": "budget", "params": {"steps": 40}}}
 WEIGHTS = torch.tensor([1e-3, 1e-2, 1e-1, 1.0], dtype=torch.float64)
 
 
@@ -17,7 +21,7 @@ WEIGHTS = torch.tensor([1e-3, 1e-2, 1e-1, 1.0], dtype=torch.float64)
 def test_it_is_the_error_of_what_was_left_out(seed, dtype):
     A = support.operator(support.decay(8, 50.0), 13, 8, seed, dtype)
     y = support.normal((3, 13), seed, dtype)
-    found = rules["cross_validation"].function(WEIGHTS.unsqueeze(-1).expand(4, 3), A, y, folds=4, seed=seed)
+    found = rules["cross_validation"].function(A, y, WEIGHTS.unsqueeze(-1).expand(4, 3), folds=4, seed=seed)
     order, matrix = Rng(seed, "folds").permutation(13).numpy(), A.to_dense().numpy()
     expected = np.zeros((4, 3))
     for fold in np.array_split(order, 4):
@@ -32,7 +36,7 @@ def test_it_is_the_error_of_what_was_left_out(seed, dtype):
 def test_with_one_datum_a_fold_it_is_allens_formula():
     """``Σ (r_i / (1 − h_ii))²`` with the influence matrix."""
     A, y = support.operator(support.decay(8, 50.0), 13, 8), support.normal((13,))
-    found = rules["cross_validation"].function(WEIGHTS, A, y, folds=100)
+    found = rules["cross_validation"].function(A, y, WEIGHTS, folds=100)
     M = A.to_dense()
     for weight, value in zip(WEIGHTS, found, strict=True):
         H = M @ torch.linalg.solve(M.mT @ M + weight * torch.eye(8).double(), M.mT)
@@ -63,3 +67,43 @@ def test_what_it_cannot_do_is_said():
     large = {"name": "blocks", "params": {"size": 2048}}
     with pytest.raises(ex.SpecError, match="for data to be left out"):
         ex.run(spec(0, rule="cross_validation", problem=large))
+    blur = {"problem": large, "operator": {"name": "gaussian_blur", "params": {"boundary": "reflexive"}}}
+    with pytest.raises(ex.SpecError, match="leaves out data, and then MINRES needs"):
+        ex.run(spec(0, rule="cross_validation", solver="minres", **blur))
+
+
+@support.every_seed
+def test_an_iteration_is_judged_by_what_it_predicts_of_what_was_left_out(seed):
+    """Every step of Landweber's iteration against NumPy, without each of the parts."""
+    A = support.operator(support.decay(8, 50.0), 13, 8, seed)
+    y, steps = support.normal((3, 13), seed), 6
+    offers = {"A": A, "y": y, "rng": Rng(0, "solver")}
+    told = folded(solvers["landweber"], offers, {"step_size": 1.0}, folds=4, seed=seed)
+    found = np.stack([step.scalars["left_out"].numpy() for step in itertools.islice(told, steps)])
+    order, matrix, expected = Rng(seed, "folds").permutation(13).numpy(), A.to_dense().numpy(), np.zeros((steps, 3))
+    for fold in np.array_split(order, 4):
+        rest = np.setdiff1d(np.arange(13), fold)
+        part, x = matrix[rest], np.zeros((8, 3))
+        # the norm is that of the whole operator's power iteration on fewer rows
+        step_size = 1 / float(without(A, torch.from_numpy(rest)).norm()) ** 2
+        for k in range(steps):
+            x = x + step_size * part.T @ (y.numpy().T[rest] - part @ x)
+            expected[k] += ((matrix[fold] @ x - y.numpy().T[fold]) ** 2).sum(0)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["landweber", "hybrid_lsqr", "sirt"])
+def test_an_iteration_is_stopped_near_its_best_step(solver):
+    """White noise on an image, where a pixel is predicted from its neighbours: within a fifth of the least error."""
+    image = {"problem": {"name": "camera", "params": {"size": 20}}, "operator": "gaussian_blur", "draws": 5}
+    few = FORTY if solver != "hybrid_lsqr" else {"stop": {"name": "budget", "params": {"steps": 20}}}
+    run = ex.run(spec(0, rule="cross_validation", solver=solver, record={"keep_going": True}, **image, **few))
+    error = run.history["error"]
+    picked = np.take_along_axis(error, run.stopped.step[None] - 1, 0)[0]
+    assert (picked <= 1.2 * error.min(0)).all()
+
+
+def test_a_run_costs_as_many_more_as_there_are_parts():
+    costs = ex.run(spec(0, rule={"name": "cross_validation", "params": {"folds": 3}}, solver="cgls", **FORTY))
+    steps = len(costs.history["seconds"])
+    assert costs.costs["A"] == 4 * steps + 3 * steps
