@@ -19,6 +19,9 @@ from explorer.linalg import Blocks, ProductSpace, Rng, Space, convert
 from explorer.linalg.ledger import count_call
 from explorer.linalg.spaces import real_dtype
 
+#: bytes of the samples that a sliced operator takes at a time
+SLICE = 2**19
+
 Element = Tensor | Blocks
 AnySpace = Space | ProductSpace
 
@@ -124,10 +127,25 @@ def _differentiating() -> bool:
     return torch.is_grad_enabled() or inside
 
 
+def _in_slices(operator: LinearOperator, adjoint: bool, x: Any) -> Any:
+    """Apply an operator, on a CPU to as many samples at a time as leave its intermediate results in the cache."""
+    apply, space = (operator._adjoint, operator.codomain) if adjoint else (operator._forward, operator.domain)
+    if not operator.sliced or x.device.type != "cpu" or x.nbytes <= SLICE or x.ndim == space.ndim:
+        return apply(x)
+    width = max(1, SLICE // (space.size * x.itemsize))
+    flat = x.reshape(-1, *space.shape)
+    first = apply(flat[:width])
+    y = first.new_empty(len(flat), *first.shape[1:])
+    y[:width] = first
+    for start in range(width, len(flat), width):
+        y[start : start + width] = apply(flat[start : start + width])
+    return y.reshape(*space.batch(x), *y.shape[1:])
+
+
 def _apply(operator: LinearOperator, adjoint: bool, x: Any) -> Any:
     count_call(operator, "ᴴ" if adjoint else "", operator.counts_as)
     if not _differentiating():
-        return operator._adjoint(x) if adjoint else operator._forward(x)
+        return _in_slices(operator, adjoint, x)
     single = not isinstance(x, Blocks)
     y = _Apply.apply(operator, adjoint, single, *((x,) if single else x))
     return Blocks(y) if isinstance(y, tuple) else y
@@ -144,6 +162,8 @@ class LinearOperator(ForwardModel):
         Whether all entries of the matrix are ≥ 0; declared likewise.
     isometry, coisometry : bool
         Whether ``AᴴA = I``, and whether ``AAᴴ = I``; declared likewise.
+    sliced : bool
+        Whether a large batch is better taken a few samples at a time, as where intermediate results are many.
 
     Notes
     -----
@@ -157,6 +177,7 @@ class LinearOperator(ForwardModel):
     nonnegative = False
     isometry = False
     coisometry = False
+    sliced = False
 
     def __init__(self, domain: AnySpace, codomain: AnySpace | None = None) -> None:
         self.domain = domain

@@ -38,6 +38,7 @@ class _Convolution(LinearOperator):
     """
 
     title = "this convolution"
+    sliced = True
 
     def __init__(self, domain: Space, transfer: Tensor) -> None:
         super().__init__(domain)

@@ -19,8 +19,8 @@ from explorer.linalg.spaces import real_dtype
 from explorer.operators.base import LinearOperator
 from explorer.operators.transforms import on_real_parts
 
-#: bytes of a batch that one product of the CPU takes, and entries for each row and column below which it takes one
-#: sample: measured with matrices of 5 to 400 entries a row on a processor with 32 MiB of cache
+#: bytes that samples, or what comes of them, may take in one product of the CPU, and entries for each row and column
+#: below which it takes one sample: measured with matrices of 5 to 400 entries a row on a processor with 32 MiB of cache
 CACHE, FEW = 2**23, 8
 
 
@@ -134,9 +134,9 @@ def _product(matrix: Tensor, x: Tensor, source: Space, target: Space) -> Tensor:
 
 
 def _width(matrix: Tensor, flat: Tensor) -> int:
-    """Return how many samples one product takes: what the cache holds, or one where rows have few entries."""
+    """Return how many samples one product takes: those that the cache holds, or one where rows have few entries."""
     if flat.device.type != "cpu":
         return max(1, len(flat))
     if matrix.values().numel() < FEW * sum(matrix.shape):
         return 1
-    return max(1, CACHE // (flat.shape[-1] * flat.dtype.itemsize))
+    return max(1, CACHE // (max(matrix.shape) * flat.dtype.itemsize))

@@ -72,6 +72,7 @@ class Cosine(LinearOperator):
     title = "the cosine transform"
     isometry = True
     coisometry = True
+    sliced = True
 
     def _forward(self, x: Tensor) -> Tensor:
         return on_real_parts(lambda u: dct(u, self.domain.ndim), x)
@@ -90,6 +91,7 @@ class Sine(LinearOperator):
     self_adjoint = True
     isometry = True
     coisometry = True
+    sliced = True
 
     def _forward(self, x: Tensor) -> Tensor:
         return on_real_parts(self._real, x)
@@ -113,6 +115,7 @@ class Hartley(LinearOperator):
     self_adjoint = True
     isometry = True
     coisometry = True
+    sliced = True
 
     def _forward(self, x: Tensor) -> Tensor:
         return on_real_parts(self._real, x)
@@ -130,6 +133,7 @@ class Fourier(LinearOperator):
 
     title = "the Fourier transform"
     isometry = True
+    sliced = True
 
     def __init__(self, domain: Space) -> None:
         super().__init__(domain, Space(domain.shape, complex_dtype(domain.dtype), domain.device))
@@ -168,6 +172,8 @@ class Diagonalized(LinearOperator):
     positive : bool
         Whether they are known to be ≥ 0.
     """
+
+    sliced = True
 
     def __init__(self, transform: LinearOperator, values: Tensor, *, positive: bool = False) -> None:
         super().__init__(transform.domain)
