@@ -2,7 +2,7 @@
 
 Ratios to aim at: a solver in place without a truth at most 1.4 times its operator applications, textbook form 2; the
 driver with error and best at most 1.3 times the solver; ``import explorer`` at most 1.15 times ``import torch``. A
-dragged λ redraws within 100 ms of kernel time.
+dragged λ redraws within 100 ms of kernel time. ``--aims [group …]`` prints only what :mod:`tests.benchmarks.aims` has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from explorer.engine.spec import Choice, RunSpec
 from explorer.linalg import Ledger, Space
 from explorer.operators.base import DenseMatrix, LinearOperator
 from explorer.solvers.steps import Step
+from tests.benchmarks.aims import GROUPS
 from tests.benchmarks.baseline import own, record
 from tests.benchmarks.cases import begin, offers
 
@@ -42,12 +43,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--record", nargs="*", metavar="SOLVER", help="record the counts of a step, by default of all")
     parser.add_argument("--solver", nargs="*", default=[], help="time these solvers only")
+    parser.add_argument("--aims", nargs="*", metavar="GROUP", help=f"only these, by default all of {', '.join(GROUPS)}")
     options = parser.parse_args()
     if options.record is not None:
         record(options.record)
         return 0
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if options.aims is not None:
+        return aims(options.aims)
     _say(f"import explorer / import torch: {import_ratio():.3f}")
     _say(f"first picture after the start in a warm process: {first_picture():.3f} s")
     _say(f"a marker dragged at {SIZE}², live, redraws after {1e3 * statistics.median(dragged()):.0f} ms of kernel time")
@@ -57,6 +61,15 @@ def main() -> int:
         for solver in options.solver or solvers:
             if own(solver) and (row := _row(solver, problem)) is not None:
                 _say(f"{name:14} {solver:24} {1e3 * row[0]:10.2f} {row[1]:18.2f} {row[2]:16.2f}")
+    return aims()
+
+
+def aims(groups: Sequence[str] = ()) -> int:
+    """Print what was aimed at and what was found; those beyond the aim have a mark."""
+    _say(f"\n{'':2}{'medians of ratios':80} {'found':>8} {'at most':>8}")
+    for group in groups or GROUPS:
+        for name, found, at_most in GROUPS[group]():
+            _say(f"{'' if found <= at_most else '!':2}{name:80} {found:8.2f} {at_most:8g}")
     return 0
 
 
