@@ -98,6 +98,28 @@ class Gradient(LinearOperator):
         return (("component", ""), *LinearOperator(self.domain).data_axes)
 
 
+class CumulativeSum(LinearOperator):
+    """``(A s)_i = s_1 + … + s_i``: a signal from its jumps, the first of them from zero.
+
+    Parameters
+    ----------
+    domain : Space
+        Of one dimension.
+    """
+
+    title = "Cumulative sum"
+    nonnegative = True
+
+    def __init__(self, domain: Space) -> None:
+        super().__init__(domain, domain)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(-1)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y.flip(-1).cumsum(-1).flip(-1)
+
+
 class SymmetricGradient(LinearOperator):
     """``(E w)_{ij} = ½ (∂_i w_j + ∂_j w_i)`` of a field w, an image of :class:`Gradient`, by backward differences.
 

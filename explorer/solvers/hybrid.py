@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Help, Linear, Log, solver
+from explorer.catalogue import Help, Linear, Log, SpecError, solver
 from explorer.linalg import safe_divide
 from explorer.operators.base import LinearOperator
-from explorer.operators.capabilities import LINEAR_SQUARE, ONE_UNKNOWN
+from explorer.operators.capabilities import LINEAR_SQUARE, ONE_UNKNOWN, SIGNAL
+from explorer.operators.gradient import CumulativeSum
 from explorer.operators.transforms import Cosine
 from explorer.solvers.projected import Basis, Choice, Projected, flattened
 from explorer.solvers.steps import Step
@@ -192,7 +193,10 @@ def hybrid_gmres(
 @solver(
     "Flexible hybrid LSQR (l1)",
     name="flexible_lsqr",
-    papers=["Chung & Gazzola 2019: Flexible Krylov methods for l_p regularization"],
+    papers=[
+        "Chung & Gazzola 2019: Flexible Krylov methods for l_p regularization",
+        "Gazzola & Sabaté Landman 2019: Flexible GMRES for total variation regularization",
+    ],
     equation=r"x_k = Z_k \arg\min_q \|M_k q - \beta_1 e_1\|^2 + \lambda_k \|q\|^2,\quad "
     r"z_k = |x_{k-1}|^{1/2} \odot v_k",
     reports=REPORTS,
@@ -207,16 +211,30 @@ def flexible_lsqr(
     regularization: Weight = 1e-3,
     tau: Safety = 1.02,
     power: Annotated[float, Linear(0.1, 2, help="p of ‖x‖_p^p; 2 is hybrid LSQR")] = 1.0,
-    basis: Annotated[Literal["entries", "cosine"], Help("where the unknown is sparse")] = "entries",
+    basis: Annotated[
+        Literal["entries", "cosine", "jumps"],
+        Help("where the unknown is sparse; jumps of a signal: its total variation"),
+    ] = "entries",
 ) -> Iterator[Step]:
     r"""Flexible Golub–Kahan: every new direction is weighted by the last iterate, which makes x sparse. Out of place.
 
     Iteratively reweighted: ``‖x‖_p^p ≈ ‖diag(|x|^{(p−2)/2}) x‖²``. As in the paper's FLSQR-R, λ penalises the
-    coefficients of the solution subspace.
+    coefficients of the solution subspace. A signal is the cumulative sum of its jumps, the first of them from zero.
+
+    Raises
+    ------
+    SpecError
+        If jumps are asked for and the unknown is no signal.
     """
-    if basis == "cosine":
-        C = Cosine(A.domain)
-        A = A @ C.H
+    synthesis: LinearOperator | None = None
+    if basis == "jumps":
+        if not SIGNAL.admits(A.domain):
+            raise SpecError("is 'jumps', and only a signal is given by them: use the solver 'mmgks'", "basis")
+        synthesis = CumulativeSum(A.domain)
+    elif basis == "cosine":
+        synthesis = Cosine(A.domain).H
+    if synthesis is not None:
+        A = A @ synthesis
     of_x, of_y = flattened(A)
     rule = Projected(choice, regularization, noise_norm, tau)
     first = torch.linalg.vector_norm(of_y(y), dim=-1)
@@ -238,7 +256,7 @@ def flexible_lsqr(
         x = of_x.back(found)
         weight = of_x.spread(_weights(A, x, power))
         yield Step(
-            C.adjoint(x) if basis == "cosine" else x,
+            x if synthesis is None else synthesis(x),
             residual=torch.linalg.vector_norm((M @ q[..., None])[..., 0] - right, dim=-1),
             regularization=chosen,
             solution_norm=torch.linalg.vector_norm(found, dim=-1),

@@ -12,7 +12,7 @@ import explorer as ex
 from explorer.catalogue import SpecError, operators
 from explorer.linalg import Blocks, Ledger, Rng, Space
 from explorer.operators.algebra import BlockDiagonal
-from explorer.operators.base import DenseMatrix
+from explorer.operators.base import DenseMatrix, Identity
 from explorer.solvers.projected import Projected, _weight
 from tests import support
 
@@ -213,6 +213,28 @@ def test_the_flexible_method_finds_sparse_signals_better(seed):
     error = lambda name, **knobs: float((steps(name, A, y, 30, **knobs)[-1].x - x).norm() / x.norm())  # noqa: E731
     assert error("flexible_lsqr") < 0.9 * error("hybrid_lsqr")
     assert error("flexible_lsqr", power=2.0) == pytest.approx(error("hybrid_lsqr"), rel=1e-6)
+
+
+@every_seed
+def test_in_the_jumps_of_a_signal_it_finds_what_is_flat_between_few_edges(seed):
+    """The same as entries that are sparse under the matrix of cumulative sums, and better than without."""
+    wide, space = support.normal((40, 60), seed) / 40**0.5, Space((60,), torch.float64)
+    A = DenseMatrix(space, Space((40,), torch.float64), wide)
+    jumps = torch.zeros(60, dtype=torch.float64)
+    jumps[torch.randperm(60, generator=torch.Generator().manual_seed(seed))[:5]] = support.normal((5,), seed + 3)
+    x = jumps.cumsum(0)
+    y = A(x) + 0.01 * support.normal((40,), seed + 5)
+    sums = DenseMatrix(space, A.codomain, wide @ torch.ones(60, 60, dtype=torch.float64).tril())
+    found = steps("flexible_lsqr", A, y, 30, basis="jumps")[-1].x
+    support.assert_close(found, steps("flexible_lsqr", sums, y, 30)[-1].x.cumsum(0), 1e9)
+    plain = steps("flexible_lsqr", A, y, 30)[-1].x
+    assert (found - x).norm() < 0.2 * (plain - x).norm()
+
+
+def test_an_image_is_not_given_by_jumps():
+    space = Space((4, 5), torch.float64)
+    with pytest.raises(ex.SpecError, match="use the solver 'mmgks'"):
+        steps("flexible_lsqr", Identity(space), torch.ones(4, 5).double(), 1, basis="jumps")
 
 
 @every_seed
