@@ -191,6 +191,27 @@ def hybrid_gmres(
 
 
 @solver(
+    "RRGMRES",
+    name="rrgmres",
+    papers=[
+        "Calvetti, Lewis & Reichel 2000: GMRES-type methods for inconsistent systems",
+        "Jensen & Hansen 2007: Iterative regularization with minimum-residual methods",
+    ],
+    equation=r"x_k = \arg\min \|Ax-y\|_2,\quad x \in \operatorname{span}\{Ay, A^2y, \ldots, A^ky\}",
+    reports=("residual", "solution_norm"),
+    per_step={"A": 1},
+)
+def rrgmres(A: Annotated[LinearOperator, LINEAR_SQUARE], y: Tensor) -> Iterator[Step]:
+    """Range-restricted GMRES: the space starts from A y, which is smoother than noisy data. Out of place.
+
+    Without restarts, and without the adjoint; the number of steps regularises.
+    """
+    for step in hybrid_gmres(A, y, choice="fixed", regularization=0.0, range_restricted=True):
+        del step.scalars["regularization"]
+        yield step
+
+
+@solver(
     "Flexible hybrid LSQR (l1)",
     name="flexible_lsqr",
     papers=[
