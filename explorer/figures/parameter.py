@@ -74,8 +74,8 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
         made["shapes"].append({"type": "line", **place, "line": line})
         height = float(np.log10(level)) if made["yaxis"].get("type") == "log" else level
         font = {"color": colours.text, "size": 11}
-        at = {"xref": "x domain", "x": 0, "y": height, "xanchor": "left", "yanchor": "bottom"}
-        made["annotations"] = [{"text": "noise level: the target", "font": font, "showarrow": False, **at}]
+        where = {"xref": "x domain", "x": 0, "y": height, "xanchor": "left", "yanchor": "bottom"}
+        made["annotations"] = [{"text": "noise level: the target", "font": font, "showarrow": False, **where}]
     if shown is not None and shown > 0:
         line = {"color": colours.text, "width": 1.5}
         made["shapes"] += [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,25 +13,11 @@ from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.figures.comparison import facts
 from explorer.figures.curves import column, first
+from explorer.figures.diagnoses import diagnoses
+from explorer.figures.note import Note
 
 #: errors below so many eps are rounding, and their ups and downs say nothing
 ROUNDING = 1000
-
-
-@dataclass(frozen=True)
-class Note:
-    """A sentence or two about a run.
-
-    Attributes
-    ----------
-    kind : str
-        ``warn``, ``good`` or ``plain``: how it is set; the title says the same in words.
-    title, text : str
-    """
-
-    kind: str
-    title: str
-    text: str
 
 
 def explain(run: Run) -> list[Note]:
@@ -47,9 +32,11 @@ def explain(run: Run) -> list[Note]:
     list of Note
         The most important first.
     """
-    made = (_past_best(run), _ending(run), _rule_and_best(run), _noise_level(run), _chains(run))
-    notes = [note for note in made if note is not None]
-    return [*notes, *_predict(run)]
+    found = diagnoses(run)
+    beware, beside = ([n for n in found if (n.kind == "warn") is wanted] for wanted in (True, False))
+    said = (_ending(run), _rule_and_best(run), _noise_level(run), _chains(run))
+    made = (_past_best(run), *beware, *said, *beside, *_predict(run))
+    return [note for note in made if note is not None]
 
 
 def _steps(run: Run) -> int:
@@ -103,8 +90,9 @@ def _past_best(run: Run) -> Note | None:
         return None
     rises = f"the error rises since step {best}, from {error[best - 1]:.2g} to {error[-1]:.2g}"
     if len(residual) and residual[-1] < residual[best - 1]:
-        return Note("warn", "Past the best iterate", f"The residual still falls but {rises}: noise is being fitted.")
-    return Note("warn", "Past the best iterate", f"Here {rises}.")
+        text = f"The residual still falls but {rises}: noise is being fitted."
+        return Note("warn", "Past the best iterate", text, "Convergence")
+    return Note("warn", "Past the best iterate", f"Here {rises}.", "Convergence")
 
 
 def _rule_and_best(run: Run) -> Note | None:

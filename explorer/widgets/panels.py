@@ -213,13 +213,16 @@ def text(value: str = "", *classes: str) -> ipywidgets.HTML:
     return made
 
 
-def notes_html(notes: Sequence[Note]) -> str:
-    """Return notes as cards."""
-    cards = (
-        f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(n.title)}</b><p>{html.escape(n.text)}</p></div>'
+def notes_html(notes: Sequence[Note], most: int = 5) -> str:
+    """Return notes as cards; those after the first `most` are folded."""
+    cards = [
+        f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(n.title)}</b><p>{html.escape(n.text)}'
+        f"{f' Seen in the tab {html.escape(n.tab)}.' if n.tab else ''}</p></div>"
         for n in notes
-    )
-    return "".join(cards)
+    ]
+    rest = len(cards) - most
+    folded = f'<details class="ex-more"><summary>{rest} more</summary>{"".join(cards[most:])}</details>'
+    return "".join(cards[:most]) + (folded if rest > 0 else "")
 
 
 def progress_html(fraction: float | None, said: str) -> str:

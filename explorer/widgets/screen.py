@@ -79,6 +79,7 @@ class Screen:
         self.run: Run | None = None
         self.cancelled = False
         self._dark, self._width, self._step = False, 640, 0
+        self._told: tuple[Run, list[Note]] | None = None  # the notes of a run
         self._rules: Any = None  # every rule's choice, and the specification to which it belongs
         self._marked: Any = None  # the figure of them, and what it was made of
         self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
@@ -358,7 +359,9 @@ class Screen:
 
     def _explanations(self, run: Run) -> list[Note]:
         """Return the notes of a result; one that was cancelled after its stop says that as well."""
-        notes = explain(run)
+        if self._told is None or self._told[0] is not run:
+            self._told = run, explain(run)
+        notes = list(self._told[1])
         if self.cancelled and Reason(first(run.reason)) is not Reason.CANCELLED:
             steps = len(run.history["seconds"])
             notes.insert(0, Note("warn", f"Cancelled at step {steps:,}", "What was found by then is kept."))
