@@ -13,6 +13,7 @@ import torch
 from explorer.analyses.filters import filter_report, filtered_values
 from explorer.analyses.krylov import ritz_values
 from explorer.analyses.polynomial import PLAIN_KRYLOV, Course
+from explorer.analyses.spectrum import within_reach
 from explorer.catalogue import SpecError, analyses
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
@@ -106,7 +107,9 @@ class Spectral:
                 self._draw_filter(report, spec, history or {}, step, dark)
             else:
                 ritz = _ritz(spec, history, step)
-                notes = [Note("plain", "What the spectrum says", report.sentence)]
+                exact = f" All {len(report.values):,} singular values are known to rounding."
+                said = report.sentence + (exact if report.error is None else "")
+                notes = [Note("plain", "What the spectrum says", said)]
                 self._show(lambda: spectrum(report, dark, ritz, step), notes)
         if going:
             self._rests_until = time.monotonic() + (time.monotonic() - begun) / SHARE
@@ -184,12 +187,19 @@ class Spectral:
                     self._found = {k: v for k, v in self._found.items() if k.split()[0] != kind} | {name: made}
                     self._again()
 
-        self._say("Computing", f"The {what} is on its way.")
+        self._say("Computing", f"The {what} is on its way.{_patience(problem.A)}")
         self._later(work)
         return None
 
     def _say(self, title: str, said: str) -> None:
         self._show(None, [Note("plain", title, said)])
+
+
+def _patience(A: Any) -> str:
+    """Say how long the leading singular values of a large operator take."""
+    if A is None or within_reach(A):
+        return ""
+    return " The operator is too large to decompose: it takes as long as some 200 steps of CGLS, the first time."
 
 
 def _spectrum(problem: Problem) -> Any:

@@ -13,7 +13,7 @@ SHOTS = Path(os.environ.get("EXPLORER_SCREENSHOTS") or Path(__file__).parent / "
 README = Path(__file__).resolve().parents[2] / "notebooks/images/explorer.png"
 #: milliseconds; machines that check are slow and busy
 PATIENCE = 30_000
-PAINTED = """() => [...document.querySelectorAll('.explorer canvas')].filter(c => {
+PAINTED = """() => [...document.querySelectorAll('.ex-pictures canvas')].filter(c => {
     const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
     return c.checkVisibility() && new Set(pixels).size > 3;
 }).length"""
@@ -360,18 +360,19 @@ def test_pictures_share_the_cursor_and_the_part_that_is_looked_at(page):
     page.mouse.move(*at(0.5, 0.5))
     _until(
         page,
-        "[...document.querySelectorAll('.ex-range')].every(n => /^\\(\\d+, \\d+\\) [≈≤≥]/.test(n.innerText))",
+        "[...document.querySelectorAll('.ex-pictures .ex-range')]"
+        ".every(n => /^\\(\\d+, \\d+\\) [≈≤≥]/.test(n.innerText))",
     )
     page.mouse.move(*at(0.3, 0.3))
     page.mouse.down()
     page.mouse.move(*at(0.5, 0.5), steps=4)
     page.mouse.up()
-    _until(page, f"[...document.querySelectorAll('.explorer .ex-picture canvas')].every(n => n.width < {full} / 2)")
+    _until(page, f"[...document.querySelectorAll('.ex-pictures canvas')].every(n => n.width < {full} / 2)")
     _shot(page, "zoomed")
     pictures.nth(2).focus()
     page.keyboard.press("Escape")
-    _until(page, f"[...document.querySelectorAll('.explorer .ex-picture canvas')].every(n => n.width === {full})")
-    pictures.nth(2).focus()
+    _until(page, f"[...document.querySelectorAll('.ex-pictures canvas')].every(n => n.width === {full})")
+    pictures.nth(0).focus()
     for key in ("ArrowDown", "ArrowRight", "+", "Enter"):
         page.keyboard.press(key)
     page.wait_for_selector("[role=tab][aria-selected=true] >> text=Profile")

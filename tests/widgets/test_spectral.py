@@ -57,6 +57,7 @@ def test_the_spectrum_carries_the_ritz_values_of_the_iterate(make):
     run = w.run().result(60)
     figures = drawn(w)
     select(w, "Spectrum")
+    assert "All 64 singular values are known to rounding" in w._screen.notes.value
     values = w._screen.report.values
     for step in (2, 5):
         w._screen.scrub(None, {"id": "iterate", "value": step}, None)
@@ -134,7 +135,9 @@ def test_leading_eigenvalues_are_enough_for_the_polynomial_of_a_large_operator(m
     )
     w.run().result(60)
     figures = drawn(w)
-    select(w, "Polynomial")
+    w._screen.tabs.selected = TABS.index("Polynomial")
+    assert "as long as some 200 steps of CGLS" in w._screen.notes.value
+    assert w.wait(60)
     assert "how fast the error falls is not known" in w._screen.notes.value
     assert len(figures[-1]["Ritz value"].x) == w._screen._step
     assert not [name for name in figures[-1] if name.startswith("bound")]
