@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from explorer.catalogue import SHELVES, Component, SpecError, check_part
@@ -48,7 +49,8 @@ def compatible(spec: RunSpec, field: str = "solver") -> dict[str, str | None]:
     if field == "stop":
         return {name: _said(refuse_stop, shadow.replace(stop=name), offers) for name in names}
     if field == "solver":
-        return {name: _judge_solver(shadow, name, offers) for name in names}
+        part = functools.cache(lambda kind, name: _make(shadow, kind, name, offers))
+        return {name: _judge_solver(shadow, name, offers, part) for name in names}
     return {name: _judge_part(shadow, field, name, offers) for name in names}
 
 
@@ -71,10 +73,10 @@ def _judge_part(shadow: RunSpec, field: str, name: str, offers: Mapping[str, Any
     return why or (lacking[1] if lacking is not None and lacking[0].name == field else None)
 
 
-def _judge_solver(shadow: RunSpec, name: str, offers: Mapping[str, Any]) -> str | None:
+def _judge_solver(shadow: RunSpec, name: str, offers: Mapping[str, Any], part: Callable[..., Any]) -> str | None:
     solver = SHELVES["solver"][name]
     if (lacking := solver.lacking(offers)) is not None:
-        return lacking[1] + _fix(solver, lacking[0].name, shadow, offers)
+        return lacking[1] + _fix(solver, lacking[0].name, offers, part)
     candidate = shadow if name == shadow.solver.name else shadow.replace(solver=name)
     return (
         _said(solver.bind, offers, candidate.solver.params)
@@ -84,13 +86,13 @@ def _judge_solver(shadow: RunSpec, name: str, offers: Mapping[str, Any]) -> str 
     )
 
 
-def _fix(solver: Component, need: str, shadow: RunSpec, offers: Mapping[str, Any]) -> str:
+def _fix(solver: Component, need: str, offers: Mapping[str, Any], part: Callable[..., Any]) -> str:
     """Name the first other prior or preconditioner that would do, if that alone is to blame."""
     if need not in ("prior", "precond"):
         return ""
     kind = RunSpec.kinds[need]
     for name in SHELVES[kind]:
-        made, _ = _make(shadow, kind, name, offers)
+        made, _ = part(kind, name)
         if name != "none" and made is not None and solver.lacking({**offers, need: made}) is None:
             return f": switch the {kind} to {name!r}"
     return ""

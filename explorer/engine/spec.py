@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -289,13 +290,21 @@ class RunSpec(_Frozen):
         return RunSpec.from_json, (self.to_json(),)
 
 
+#: choices of specifications, whose knobs were checked and whose defaults filled in
+_checked: WeakValueDictionary[tuple[str, int], Choice] = WeakValueDictionary()
+
+
 def _choice(value: Any, field: str) -> Choice | None:
     if value is None and field in _OPTIONAL:
         return None
     if isinstance(value, Choice):
+        if _checked.get((field, id(value))) is value:
+            return value
         value = value.as_dict()
     _refuse_deep(value, field, MAX_DEPTH - 1)
-    return Choice(**check_part(value, _KINDS[field], field))
+    made = Choice(**check_part(value, _KINDS[field], field))
+    _checked[field, id(made)] = made
+    return made
 
 
 def _record(value: Any) -> Record:
