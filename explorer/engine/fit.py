@@ -68,6 +68,10 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
     either = rule.traits.get("either", ())
     if either and not {*either} & {*known}:
         raise SpecError(f"{rule.title} needs the {NAMES[either[0]]}, which {solver.title} does not report", "rule")
+    of_direct = rule.traits.get("of_direct", ()) if gives(solver) is Solution else ()
+    for name in of_direct:
+        if name not in known:
+            raise SpecError(f"{rule.title} needs the {NAMES[name]}, which {solver.title} does not report", "rule")
     for need in rule.needs:
         if need.name in _REPORTED:
             if need.name not in known and not need.optional:

@@ -56,6 +56,7 @@ def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> T
     ],
     equation=r"\max\; \kappa(\lambda)\ \text{of}\ (\log\|A x_\lambda - y\|, \log\|x_\lambda\|)",
     picks="minimum",
+    of_direct=("growth", "regularization"),
 )
 def l_curve(
     residual: Tensor, solution_norm: Tensor, growth: Tensor | None = None, regularization: Tensor | None = None
@@ -65,8 +66,8 @@ def l_curve(
     With ρ = ‖Ax − y‖², η = ‖x‖² and ′ for d/d log λ, stationarity gives ρ′ = −λ η′, so that second derivatives cancel:
     ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})``.
 
-    Steps of an iteration, or truncated expansions, are points and have no curvature. Of them the one of least product
-    ‖x‖ ‖Ax − y‖ is taken, which a line of slope −1 meets first in logarithms (Regińska).
+    Steps of an iteration are points and have no curvature. Of them the one of least product ‖x‖ ‖Ax − y‖ is taken,
+    which a line of slope −1 meets first in logarithms (Regińska).
     """
     if growth is None or regularization is None:
         return residual * solution_norm
@@ -90,8 +91,8 @@ def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tenso
     """Take the candidate at which the solution changes least with the logarithm of the parameter.
 
     Far outside the useful range nothing changes at all; candidates that keep, or lose, less than one degree of freedom
-    are left out. The parameter of an iteration whose filter factors depend on its steps alone is their number k, and
-    ``k ‖x_k − x_{k−1}‖`` is least.
+    are left out. Of a truncated expansion it is the norm of the last part. The parameter of an iteration whose filter
+    factors depend on its steps alone is their number k, and ``k ‖x_k − x_{k−1}‖`` is least.
     """
     if dof is None or lost is None:
         return sensitivity

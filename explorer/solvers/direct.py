@@ -54,6 +54,7 @@ def tikhonov(
     solves="tsvd",
     equation=r"x = \sum_{\sigma_i > \theta} \sigma_i^{-1} \langle u_i, y\rangle v_i",
     reports=("residual", "dof", "solution_norm"),
+    on_request=("sensitivity", "lost"),
     tunes=("threshold", 1),
     filter=lambda s, _k, _norm, knobs: np.asarray(s > knobs["threshold"], float),
     differentiable=True,
@@ -61,13 +62,22 @@ def tikhonov(
 def tsvd(
     A: Annotated[LinearOperator, HAS_SVD],
     y: Tensor,
+    details: bool = False,
     *,
     threshold: Annotated[float | Tensor, Log(0, 1e6, help="singular values above it are kept", batched=True)] = 1e-2,
 ) -> Solution:
     """Invert A on the singular vectors whose singular value exceeds the threshold θ; θ = 0 gives the pseudo-inverse."""
     s = A.svd().s
     kept = (s > beside(threshold, s)).to(s.dtype)
-    return filtered(A, *analysed(A, y, kept), kept, 1 - kept)
+    data, outside = analysed(A, y, kept)
+    solution = filtered(A, data, outside, kept, 1 - kept)
+    if details:  # what the last singular vector brings is what changes with the threshold
+        batch = torch.as_tensor(solution.scalars["residual"]).shape
+        last = torch.where(kept > 0, s, torch.inf).flatten(-s.ndim).argmin(-1, keepdim=True).expand(*batch, 1)
+        parts = (safe_divide(kept, s) * data).abs().flatten(-s.ndim)
+        lost = (1 - kept).flatten(-s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
+        solution.scalars |= {"sensitivity": parts.gather(-1, last).squeeze(-1), "lost": lost.expand(batch)}
+    return solution
 
 
 def beside(knob: float | Tensor, s: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ With ``A X = U diag(c)``, ``L X = V diag(s)`` and ``γ = c / s``, ``x = Σ φᵢ
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def _filtered(A: LinearOperator, y: Tensor, d: Generalised, over: Tensor, lost: 
     z = over * data
     x = (z @ d.X.mT).to(A.domain.dtype)
     kept = torch.where(d.c > 0, 1 - lost, 0)
-    scalars = {
+    scalars: dict[str, Any] = {
         "residual": ((torch.where(d.c > 0, lost, 1) * data).square().sum(-1) + outside).sqrt(),
         "dof": kept.sum(-1).expand(batch),
         "solution_norm": torch.linalg.vector_norm(d.s * z, dim=-1),
@@ -97,12 +97,14 @@ def tgsvd(
     ],
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|Lx\|_2^2",
     reports=REPORTS,
+    on_request=("regularization", "growth"),
     tunes=("regularization", 2),
     reads=1,
 )
 def general_tikhonov(
     A: Small,
     y: Tensor,
+    details: bool = False,
     *,
     operator: Penalty = "gradient",  # type: ignore[assignment]
     regularization: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 1e-3,
@@ -119,4 +121,11 @@ def general_tikhonov(
     d = _pair(A, operator)
     weight = _beside(regularization, d) * d.s**2
     total = d.c**2 + weight
-    return _filtered(A, y, d, safe_divide(d.c.expand_as(total), total), safe_divide(weight, total))
+    over, lost = safe_divide(d.c.expand_as(total), total), safe_divide(weight, total)
+    solution = _filtered(A, y, d, over, lost)
+    if details:  # λ, and the derivative of ‖L x‖² by its logarithm
+        data = y.reshape(*A.codomain.batch(y), -1).double() @ d.U
+        told = {"regularization": _beside(regularization, d), "growth": -2 * lost * (d.s * over * data) ** 2}
+        like = torch.as_tensor(solution.scalars["residual"])
+        solution.scalars |= {name: value.sum(-1).to(like.dtype).expand(like.shape) for name, value in told.items()}
+    return solution

@@ -10,7 +10,7 @@ from explorer.catalogue import rules
 from explorer.linalg import Space
 from explorer.rules.select import score
 from explorer.rules.whiteness import whiteness
-from explorer.solvers import tikhonov
+from explorer.solvers import tikhonov, tsvd
 from tests import support
 
 M, N = 30, 20
@@ -170,8 +170,20 @@ def test_a_comparison_takes_a_problem_and_some_rules_and_says_what_does_not_appl
     assert list(found.chosen) == ["discrepancy", "gcv"]
     assert found.value("discrepancy") > found.value("gcv")
     truncated = ex.compare_rules(SPEC.replace(solver="tsvd"), values=50)
-    assert "Truncated SVD does not report" in truncated.refused["quasi_optimality"]
-    assert {"gcv", "discrepancy", "upre", "ncp", "oracle"} <= set(truncated.chosen)
+    assert "Truncated SVD does not report" in truncated.refused["l_curve"]
+    assert {"gcv", "discrepancy", "upre", "ncp", "oracle", "quasi_optimality"} <= set(truncated.chosen)
+
+
+@every_seed
+def test_of_a_truncated_expansion_the_last_part_is_least(seed):
+    """Quasi-optimality of TSVD against NumPy's decomposition, one candidate for every rank."""
+    case = Dense(seed)
+    u, s, _ = np.linalg.svd(case.matrix, full_matrices=False)
+    parts = np.abs(u.T @ case.y) / s
+    thresholds = torch.from_numpy(np.sqrt(s[:-1] * s[1:]))  # ranks 1 … N − 1
+    found = tsvd(case.A, torch.from_numpy(case.y).expand(N - 1, -1), True, threshold=thresholds).scalars
+    quasi = score(rules["quasi_optimality"], {}, found).numpy()
+    np.testing.assert_allclose(quasi, parts[:-1], rtol=1e-8)
 
 
 def test_without_a_decomposition_a_comparison_is_refused():

@@ -113,3 +113,16 @@ def test_a_penalty_on_another_space_is_refused():
     B = support.operator(support.decay(9), 9, 9)
     with pytest.raises(ex.SpecError, match="has to be linear, real and on"):
         solvers["tgsvd"].function(A, y, operator=B)
+
+
+@support.every_seed
+def test_the_slope_for_the_l_curve_is_that_by_differences(seed):
+    A, L, y = case(seed)
+    h, many, weights = 1e-5, y.expand(4, 5, M), WEIGHTS[:4, None].expand(4, 5)
+    solve = lambda w, details=False: (  # noqa: E731
+        solvers["general_tikhonov"].function(A, many, details, operator=L, regularization=w).scalars
+    )
+    up, down = (solve(weights * np.exp(t))["solution_norm"] ** 2 for t in (h, -h))
+    told = solve(weights, True)
+    np.testing.assert_allclose(told["growth"], (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
+    assert torch.equal(told["regularization"], weights)
