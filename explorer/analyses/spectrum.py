@@ -20,6 +20,8 @@ from explorer.operators.base import LinearOperator
 MAX_SIDE, MAX_ENTRIES = 1024, 2**22
 #: bytes that a Krylov basis of a larger one may take
 MAX_BYTES = 2**29
+#: vectors at a time: with few, a space of the same dimension knows more values, as it has seen higher powers of A
+BLOCK = 4
 #: values of a larger one are shown where their residual is below this part of them
 SHOWN = 0.05
 
@@ -177,7 +179,7 @@ def leading_of(A: LinearOperator, vectors: int = 128) -> Leading:
     kept = A.__dict__.setdefault("_cache_leading", {})
     if vectors not in kept:
         kept.clear()
-        kept[vectors] = leading(A, Rng(0, "analysis/leading"), vectors)
+        kept[vectors] = leading(A, Rng(0, "analysis/leading"), vectors, BLOCK)
     return kept[vectors]
 
 
@@ -252,7 +254,7 @@ def singular_values(
 ) -> SingularValues:
     """All singular values, exactly, where structure or a small matrix gives them; else the leading ones, with bounds.
 
-    A large operator is applied to `vectors` vectors, in blocks of 16. A value is shown while its residual is below 5 %.
+    A large operator is applied to `vectors` vectors, in blocks of 4. A value is shown while its residual is below 5 %.
     """
     found = None if within_reach(A) else leading_of(A, vectors)
     count = shown(found) if found is not None else None

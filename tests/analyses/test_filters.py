@@ -7,6 +7,7 @@ import torch
 import explorer as ex
 from explorer.analyses.filters import residual_polynomial
 from explorer.catalogue import solvers
+from explorer.linalg.quadrature import lanczos, quadrature
 from tests import support
 from tests.analyses.test_spectrum import hidden
 
@@ -82,6 +83,18 @@ def test_minres_on_an_indefinite_operator_has_factors_of_signed_eigenvalues(seed
         AQ = known.matrix @ Q
         harmonic = torch.linalg.eigvals(torch.linalg.solve(Q.T @ AQ, AQ.T @ AQ)).real
         np.testing.assert_allclose(found.ritz[0], harmonic.sort(descending=True).values.abs(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["conjugate_gradient", "cgls", "lsqr", "lsmr", "minres", "hybrid_lsqr"])
+def test_ritz_values_are_those_of_a_lanczos_process_with_full_reorthogonalisation(solver):
+    for seed in support.SEEDS:
+        run = driven(solver, seed=seed, problem={"name": "camera", "params": {"size": 16}})
+        M, y = run.problem.A.to_dense(), run.y.reshape(-1)
+        H, v = (M, y) if solver in ("conjugate_gradient", "minres") else (M.T @ M, M.T @ y)
+        nodes, _ = quadrature(*lanczos(lambda x, H=H: x @ H, v[None], STEPS))
+        found = ex.analyse(run, "ritz_values")
+        assert found.step == STEPS
+        np.testing.assert_allclose(found.values, nodes[0].flip(0), rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("solver", [{"name": "sirt", "params": {"relaxation": 1.5}}, {"name": "cimmino"}])
