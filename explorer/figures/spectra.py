@@ -11,7 +11,7 @@ from explorer.figures.colours import palette
 from explorer.figures.curves import first, layout, thinned
 
 
-def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0) -> Any:
+def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0, density: Any = None) -> Any:
     """Return singular values, and with them the coefficients of the data where the report has them (Picard's plot).
 
     Parameters
@@ -24,6 +24,8 @@ def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0) -
         Ritz values of a run as singular values, shape ``(*batch, step)``: they are drawn on the curve.
     step : int
         After which the run has them.
+    density : Density, optional
+        Of a large operator: beyond the singular values that are known, their estimated course is drawn.
 
     Returns
     -------
@@ -46,6 +48,11 @@ def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0) -
         high = np.asarray(report.values) + report.error
         line = {"color": colours.series[0], "width": 1, "dash": "dot"}
         figure.add_scatter(x=x, y=keep(high), name="upper bound of σᵢ", mode="lines", line=line)
+    if density is not None and hasattr(density, "above"):
+        beyond = (density.above > len(report.values)) & (density.grid > 0)
+        sizes = density.grid[beyond][::-1] if density.of == "A" else np.sqrt(density.grid[beyond][::-1])
+        line = {"color": colours.faint, "width": 2, "dash": "dot"}
+        figure.add_scatter(x=density.above[beyond][::-1], y=sizes, name="estimated", mode="lines", line=line)
     if ritz is not None:
         found = ritz.reshape(-1, ritz.shape[-1])[0]
         found = found[found >= report.values[-1]]

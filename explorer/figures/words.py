@@ -181,6 +181,27 @@ def filtered(report: Any, lost_below: float | None) -> list[Note]:
     return notes
 
 
+def counted(density: Any) -> list[Note]:
+    """Say how many singular values a large operator has above a tenth of the largest, by an estimate.
+
+    Parameters
+    ----------
+    density : Density or None
+        Of AᴴA or of a self-adjoint A; None while it is on its way, a sentence where there is none.
+    """
+    if density is None:
+        return [Note("plain", "All of them", "How many there are of each size is being estimated from random probes.")]
+    if isinstance(density, str):
+        return []
+    tenth = np.abs(density.grid).max() / (10 if density.of == "A" else 100)
+    at = int(np.argmin(np.abs(density.grid - tenth)))
+    text = (
+        f"About {density.above[at]:,.0f} of {density.size:,} are above a tenth of the largest (standard error "
+        f"{density.above_error[at]:,.2g}), by random probes: the dotted course."
+    )
+    return [Note("plain", "All of them", text)]
+
+
 def polynomial_notes(report: Any) -> list[Note]:
     """Say what the polynomial of a Krylov method means; of the first sample.
 

@@ -20,7 +20,7 @@ from explorer.engine.spec import RunSpec
 from explorer.figures.curves import first, thinned
 from explorer.figures.polynomials import polynomial
 from explorer.figures.spectra import filters, spectrum
-from explorer.figures.words import Note, filtered, polynomial_notes
+from explorer.figures.words import Note, counted, filtered, polynomial_notes
 from explorer.widgets.background import Latest
 from explorer.widgets.choices import sentence
 
@@ -110,7 +110,12 @@ class Spectral:
                 exact = f" All {len(report.values):,} singular values are known to rounding."
                 said = report.sentence + (exact if report.error is None else "")
                 notes = [Note("plain", "What the spectrum says", said)]
-                self._show(lambda: spectrum(report, dark, ritz, step), notes)
+                density = self._found.get("density")
+                if report.error is not None and not going:
+                    if density is None:
+                        self._begin("density", _density)
+                    notes += counted(density)
+                self._show(lambda: spectrum(report, dark, ritz, step, density), notes)
         if going:
             self._rests_until = time.monotonic() + (time.monotonic() - begun) / SHARE
 
@@ -156,7 +161,7 @@ class Spectral:
     def _of_steps(self, what: str, spec: RunSpec, step: int, find: Callable[[], Any]) -> Any:
         """Return what follows from the steps of a run: at once, or in the background where they are many."""
         if step > LONG:
-            return self._sought(f"{what} {step} {spec.solver}", what, lambda _: find())
+            return self._sought(f"{what} {step} {spec.to_json(indent=None)}", what, lambda _: find())
         try:
             return find()
         except SpecError as error:
@@ -174,8 +179,16 @@ class Spectral:
         if found is not None:
             return found
 
+        self._say("Computing", f"The {what} is on its way.{_patience(problem.A)}")
+        self._begin(name, find)
+        return None
+
+    def _begin(self, name: str, find: Callable[[Problem], Any]) -> None:
+        """Find something in the background, and draw again when it is there."""
+        problem = self._problem
+
         def work() -> None:
-            if name in self._found:
+            if name in self._found or problem is None:
                 return
             try:
                 made = find(problem)
@@ -187,9 +200,7 @@ class Spectral:
                     self._found = {k: v for k, v in self._found.items() if k.split()[0] != kind} | {name: made}
                     self._again()
 
-        self._say("Computing", f"The {what} is on its way.{_patience(problem.A)}")
         self._later(work)
-        return None
 
     def _say(self, title: str, said: str) -> None:
         self._show(None, [Note("plain", title, said)])
@@ -204,6 +215,14 @@ def _patience(A: Any) -> str:
 
 def _spectrum(problem: Problem) -> Any:
     return analyses["picard" if problem.y is not None else "singular_values"].bind(problem.offers, {})()
+
+
+def _density(problem: Problem) -> Any:
+    """Return the estimated course of all singular values."""
+    found = analyses["density_of_states"].bind({"A": problem.A}, {"steps": 40, "probes": 4})()
+    if found.of == "A" and found.grid[0] < -0.05 * found.grid[-1]:
+        raise SpecError(f"{problem.A.title} has eigenvalues of either sign", "A")
+    return found
 
 
 def _ritz(spec: RunSpec, history: Mapping[str, Any] | None, step: int) -> Any:

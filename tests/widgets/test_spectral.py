@@ -144,6 +144,25 @@ def test_leading_eigenvalues_are_enough_for_the_polynomial_of_a_large_operator(m
     assert (np.abs(figures[-1]["at the eigenvalues"].y[:2]) < 0.1).all()
 
 
+def test_the_spectrum_of_a_large_operator_goes_on_as_an_estimate(make):
+    w = make(
+        problem={"name": "shepp_logan", "params": {"size": 40}},
+        operator={"name": "radon", "params": {"angles": 40}},
+        **STEPS,
+    )
+    w.run().result(60)
+    figures = drawn(w)
+    select(w, "Spectrum")
+    assert "above a tenth of the largest" in w._screen.notes.value
+    known = len(w._screen.report.values)
+    exact = np.linalg.svd(w.result.problem.A.to_dense().numpy(), compute_uv=False)
+    rest = figures[-1]["estimated"]
+    assert rest.x[0] > known
+    assert (np.diff(rest.x) >= 0).all()
+    for count, size in zip(rest.x, rest.y, strict=True):
+        assert abs(count - (exact > size).sum()) < 60 + 0.1 * count
+
+
 def test_other_methods_say_why_there_is_no_polynomial_and_still_have_a_filter(make):
     w = make(solver={"name": "landweber"}, **STEPS)
     w.run().result(60)
