@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from explorer.catalogue import Linear, Log, prior
 from explorer.linalg import Space, expand, lengths, safe_divide
 from explorer.priors.base import Prior
-from explorer.priors.sparse import onto_ball
+from explorer.priors.sparse import Basis, basis_of, onto_ball
 
 Side = Annotated[int, Linear(1, 256, unit="px", help="side of the blocks; those at the border may be cut")]
 
@@ -45,11 +45,11 @@ class Blockwise(Prior):
 @prior(
     "Group sparsity",
     name="group_l1",
-    equation=r"R(x) = \lambda \sum_g \|x_g\|_2",
+    equation=r"R(x) = \lambda \sum_g \|(C x)_g\|_2",
     papers=["Yuan & Lin 2006: Model selection and estimation in regression with grouped variables"],
 )
 class GroupL1(Blockwise):
-    """The sum of the lengths of blocks: a block is zero altogether or not at all."""
+    """The sum of the lengths of blocks, of entries or coefficients: a block is zero altogether or not at all."""
 
     title = "the group l1 prior"
     has_prox = splits = True
@@ -60,20 +60,21 @@ class GroupL1(Blockwise):
         *,
         weight: Annotated[float | Tensor, Log(0, 1e6, help="weight λ", degree=1, batched=True)] = 1e-2,
         block: Side = 4,
+        basis: Basis = "entries",
     ) -> None:
-        super().__init__(domain, weight)
+        super().__init__(domain, weight, basis_of(domain, basis))
         self.block = block
 
     def value(self, x: Tensor) -> Tensor:
-        """Return ``λ Σ_g ‖x_g‖``."""
-        return self.weight * self.lengths(self.blocks(x)).flatten(-2 * self.domain.ndim).sum(-1)
+        """Return ``λ Σ_g ‖(C x)_g‖``."""
+        return self.weight * self.lengths(self.blocks(self.operator(x))).flatten(-2 * self.domain.ndim).sum(-1)
 
     def prox(self, x: Tensor, step: float | Tensor) -> Tensor:
-        """Return the blocks, shorter by ``step λ``."""
-        blocks = self.blocks(x)
+        """Return the blocks of coefficients, shorter by ``step λ``."""
+        blocks = self.blocks(self.operator(x))
         lengths = self.lengths(blocks)
         left = (lengths - expand(step * self.weight, blocks)).clamp(min=0)
-        return self.entries(blocks * safe_divide(left, lengths), x)
+        return self.operator.adjoint(self.entries(blocks * safe_divide(left, lengths), x))
 
     def dual_prox(self, z: Tensor, step: float | Tensor) -> Tensor:
         """Return the blocks cut at length λ."""

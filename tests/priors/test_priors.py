@@ -22,7 +22,7 @@ SETTINGS = {
     "box": [{"lower": -0.5, "upper": 0.25}],
     "weighted_l1": [{"weight": 0.05, "growth": 1.5}, {"weight": 0.5, "basis": "entries", "growth": -1.0}],
     "elastic_net": [{"weight": 0.3, "ridge": 2.0}, {"weight": 0.3, "ridge": 0.5, "basis": "cosine"}],
-    "group_l1": [{"weight": 1.0, "block": 3}],
+    "group_l1": [{"weight": 1.0, "block": 3}, {"weight": 1.0, "block": 2, "basis": "cosine"}],
     "group_envelope": [{"weight": 0.5, "block": 2, "groups": 3}, {"weight": 20.0, "block": 3, "groups": 2}],
     "l0": [{"weight": 0.4}, {"weight": 0.3, "basis": "cosine"}],
     "mcp": [{"weight": 0.6, "concavity": 2.0}, {"weight": 0.8, "concavity": 0.5, "basis": "cosine"}],

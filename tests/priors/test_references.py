@@ -12,6 +12,8 @@ from explorer.linalg import Space
 from explorer.linalg.special import wright_omega
 from explorer.operators.base import DenseMatrix
 from explorer.operators.gradient import Gradient, SymmetricGradient
+from explorer.operators.transforms import Cosine
+from explorer.operators.wavelets import Wavelet
 from tests.support import SEEDS, assert_close, every_precision, normal
 
 STEP = 0.7
@@ -326,3 +328,14 @@ def test_it_keeps_slopes_where_total_variation_makes_stairs():
             prior = ex.catalogue.priors[name].build(domain=line(n), weight=weights, inner=400, **more)
             error[name] = float((prior.prox(x.expand(5, n), 1.0) - ramp).norm(dim=-1).min())
         assert error["tgv"] <= 0.7 * error["tv"]
+
+
+@pytest.mark.parametrize("basis", ["cosine", "wavelet"])
+def test_groups_of_coefficients_are_groups_of_entries_in_that_basis(basis):
+    domain = Space((8, 8), torch.float64)
+    transform = Cosine(domain) if basis == "cosine" else Wavelet(domain, "db4")
+    x = normal((5, 8, 8), 4)
+    entries, made = (make("group_l1", domain, weight=0.6, block=2, **knobs) for knobs in ({}, {"basis": basis}))
+    assert_close(made.value(x), entries.value(transform(x)), 32)
+    assert_close(made.prox(x, 3.0), transform.adjoint(entries.prox(transform(x), 3.0)), 64)
+    assert ((transform(made.prox(x, 3.0)).abs() < 1e-12).sum() > 20).all()
