@@ -62,7 +62,7 @@ def distribution(
     figure = go.Figure(layout=made)
     for index, (name, values) in enumerate(flat.items()):
         share = np.histogram(values, edges)[0] / max(len(values), 1)
-        share = np.where(share > 0, share, np.nan) if log else share
+        share = np.maximum(share, 0.5 / max(len(values), 1)) if log else share  # an empty bin stands at half a value
         figure.add_scatter(
             x=edges, y=np.append(share, share[-1]), name=name, mode="lines",
             line={

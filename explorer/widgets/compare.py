@@ -48,12 +48,12 @@ class Table(anywidget.AnyWidget):
 
 
 class Pair(ipywidgets.Box):
-    """The pictures of two kept runs, which take turns, and their difference."""
+    """The pictures of two kept runs, which take turns and stand side by side, and their difference."""
 
     def __init__(self) -> None:
         self.form, self.notes = Controls(), text("", "ex-notes")
         self.form.on_msg(self._receive)
-        self.both, self.apart = Picture(click=""), Picture(click="")
+        self.both, self.beside, self.apart = (Picture(click="") for _ in range(3))
         self._runs: dict[str, Run] = {}
         self._pinned = ""
         self.chosen = ["", ""]
@@ -97,8 +97,9 @@ class Pair(ipywidgets.Box):
             self._fill(self.form, self.notes)
             return
         self.both.show(first, second)
+        self.beside.show(second)
         self.apart.show(apart)
-        self._fill(self.both, self.apart, self.form)
+        self._fill(self.both, self.beside, self.apart, self.form)
 
     def _fill(self, *parts: Any) -> None:
         self.children = parts

@@ -42,6 +42,7 @@ class Viewing:
         self._lock, self._changed = lock, changed
         self.form = Controls()
         self.form.on_msg(self._receive)
+        self.form.add_class("ex-view")
         self.view = USUAL
         self._error, self._ends = "", (0.0, 1.0)
         self._slices, self._complex, self._full = 1, False, False
@@ -134,5 +135,5 @@ def counted(panels: Mapping[str, Panel]) -> list[Note]:
         beyond = ((panel.array < panel.low) | (panel.array > panel.high)).mean()
         said = f"{panel.description.partition(', values ')[2].partition(', ')[0].rstrip('.')}; drawn {panel.range_text}"
         out = f". {100 * beyond:.2g} % lie beyond and are drawn as its ends." if beyond else "."
-        notes.append(Note("plain", f"Values of the {name.lower()}", f"{said}{out}".replace(" -", " −")))
+        notes.append(Note("plain", f"Values of the {name.lower()}", f"{said}{out}".replace("-", "−")))
     return notes

@@ -353,7 +353,7 @@ def test_the_iterates_play(page):
 
 
 def test_pictures_share_the_cursor_and_the_part_that_is_looked_at(page):
-    pictures = page.locator(".explorer .ex-picture canvas")
+    pictures = page.locator(".ex-pictures canvas")
     full = pictures.nth(0).evaluate("node => node.width")
     box = pictures.nth(0).bounding_box()
     at = lambda fx, fy: (box["x"] + fx * box["width"], box["y"] + fy * box["height"])  # noqa: E731

@@ -82,7 +82,7 @@ def test_two_pictures_take_turns(page):
     page.locator("button", has_text="▶ Run").click()
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3 steps')")
     page.locator("button", has_text="☆ Keep").click()
-    shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b")
+    shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b").first
     assert shown.inner_text() == "A: cgls"
     picture = page.locator(".ex-picture:has(.ex-turns:visible) canvas")
     first = picture.evaluate("node => node.toDataURL()")

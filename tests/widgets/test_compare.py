@@ -189,7 +189,8 @@ def test_two_kept_runs_take_turns_and_their_difference_is_seen(make):
         w.keep()
     pair, runs = w._screen.compare.pair, w._screen.compare.runs
     assert pair.chosen == ["A", "C"]
-    assert pair.children == (pair.both, pair.apart, pair.form)
+    assert pair.children == (pair.both, pair.beside, pair.apart, pair.form)
+    assert pair.beside.title == "C: lsqr"
     assert (pair.both.title, pair.both.second_title) == ("A: cgls", "C: lsqr")
     assert len(pair.both.second) == len(pair.both.pixels) == 256
     a, _, apart = ex.figures.pair(runs["A"], runs["B"])
