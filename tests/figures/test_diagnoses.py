@@ -71,7 +71,7 @@ def test_a_method_may_overshoot_at_first_without_diverging(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_stairs_are_told_from_what_is_flat_in_truth(seed):
     tv = {"name": "tv", "params": {"weight": 1.0}}
-    common = {"operator": blur(1.5), "noise": GAUSSIAN, "prior": tv, "solver": "pdhg", "stop": steps(400), "seed": seed}
+    common = {"operator": blur(1.5), "noise": GAUSSIAN, "prior": tv, "solver": "pdhg", "stop": steps(800), "seed": seed}
     smooth = {"name": "gravity", "params": {"size": 64}}
     run = ex.run(ex.RunSpec(problem=smooth, dtype="float64", **common))
     assert "TV staircasing likely" in titles(run)
