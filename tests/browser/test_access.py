@@ -1,4 +1,4 @@
-"""What axe-core, the usual checker of accessibility, finds in the Explorer: nothing serious, in either theme."""
+"""What axe-core, the usual checker of accessibility, finds in the Explorer: nothing serious; and a failing upload."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -44,13 +44,36 @@ def serious(page):
     ]
 
 
+def test_the_checker_sees_a_control_without_a_name(page):
+    page.evaluate("document.querySelector('.ex-bar').append(document.createElement('button'))")
+    assert any(bad.startswith("button-name") for bad in serious(page))
+    page.evaluate("document.querySelector('.ex-bar > button:last-child').remove()")
+
+
+def test_a_failing_upload_is_one_sentence_and_the_picture_stays(page):
+    combo = page.get_by_label("Truth", exact=True)
+    combo.click()
+    page.locator("[role=option] >> text=Own file").first.click()
+    field = page.locator(".ex-controls input[type=file]")
+    field.wait_for()
+    field.set_input_files({"name": "broken.npy", "mimeType": "application/octet-stream", "buffer": b"no array"})
+    page.wait_for_selector(".ex-message[role=alert] >> text=broken.npy is not")
+    assert "Traceback" not in page.locator(".explorer").inner_text()
+    assert page.locator(".ex-caption b").nth(2).inner_text().startswith("Reconstruction, step")
+    page.get_by_label("Reset Problem: go back to what it began with").click()
+    page.wait_for_selector(".ex-message", state="detached")
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_nobody_is_kept_out(page, theme):
     page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})",
                   f"JupyterLab {theme}")  # fmt: skip
     page.wait_for_function(f"document.body.dataset.jpThemeLight === '{'true' if theme == 'Light' else 'false'}'")
     tabs = page.locator(".explorer .ex-tabs [role=tab]")
-    found = {}
+    page.get_by_label("Preset", exact=True).click()
+    page.wait_for_selector(".ex-cards img >> nth=12")
+    found = {"presets": serious(page)}
+    page.keyboard.press("Escape")
     for name in tabs.all_inner_texts():
         page.get_by_role("tab", name=name, exact=True).click()
         if name == "Compare":
