@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from explorer.catalogue import Log, solver
 from explorer.linalg import safe_divide
-from explorer.operators.base import LinearOperator
+from explorer.operators.base import SLICE, LinearOperator
 from explorer.operators.capabilities import HAS_SVD
 from explorer.solvers.steps import Solution
 
@@ -36,11 +37,18 @@ def tikhonov(
     """Solve ``(AᴴA + λ I) x = Aᴴy`` by the filter factors ``σ² / (σ² + λ)``; λ = 0 gives the pseudo-inverse."""
     s = A.svd().s
     weight = beside(regularization, s)
-    total = s**2 + weight
-    kept, lost = safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1)
-    data, outside = analysed(A, y, kept)
-    solution = filtered(A, data, outside, kept, lost)
+    data, outside = analysed(A, y, weight)
+
+    def factors(weight: Tensor) -> tuple[Tensor, Tensor]:
+        total = s**2 + weight
+        return safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1)
+
+    def solved(weight: Tensor, data: Tensor, outside: Tensor) -> Solution:
+        return filtered(A, data, outside, *factors(weight))
+
+    solution = in_slices(solved, s, weight, data, outside)
     if details:
+        kept, lost = factors(weight)
         found = {"regularization": weight.reshape(weight.shape[: weight.ndim - s.ndim])}
         found |= _derivatives(A, data, outside, kept, lost)
         batch = torch.as_tensor(solution.scalars["residual"]).shape
@@ -68,22 +76,55 @@ def tsvd(
 ) -> Solution:
     """Invert A on the singular vectors whose singular value exceeds the threshold θ; θ = 0 gives the pseudo-inverse."""
     s = A.svd().s
-    kept = (s > beside(threshold, s)).to(s.dtype)
-    data, outside = analysed(A, y, kept)
-    solution = filtered(A, data, outside, kept, 1 - kept)
-    if details:  # what the last singular vector brings is what changes with the threshold
-        batch = torch.as_tensor(solution.scalars["residual"]).shape
-        last = torch.where(kept > 0, s, torch.inf).flatten(-s.ndim).argmin(-1, keepdim=True).expand(*batch, 1)
-        parts = (safe_divide(kept, s) * data).abs().flatten(-s.ndim)
-        lost = (1 - kept).flatten(-s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
-        solution.scalars |= {"sensitivity": parts.gather(-1, last).squeeze(-1), "lost": lost.expand(batch)}
-    return solution
+    least = beside(threshold, s)
+
+    def solved(least: Tensor, data: Tensor, outside: Tensor) -> Solution:
+        kept = (s > least).to(s.dtype)
+        solution = filtered(A, data, outside, kept, 1 - kept)
+        if details:  # what the last singular vector brings is what changes with the threshold
+            batch = torch.as_tensor(solution.scalars["residual"]).shape
+            last = torch.where(kept > 0, s, torch.inf).flatten(-s.ndim).argmin(-1, keepdim=True).expand(*batch, 1)
+            parts = (safe_divide(kept, s) * data).abs().flatten(-s.ndim)
+            lost = (1 - kept).flatten(-s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
+            solution.scalars |= {"sensitivity": parts.gather(-1, last).squeeze(-1), "lost": lost.expand(batch)}
+        return solution
+
+    return in_slices(solved, s, least, *analysed(A, y, least))
 
 
 def beside(knob: float | Tensor, s: Tensor) -> Tensor:
     """Return a knob, scalar or of shape ``(*batch,)``, so that it broadcasts against singular values."""
     value = torch.as_tensor(knob, dtype=s.dtype, device=s.device)
     return value.reshape(*value.shape, *(1,) * s.ndim)
+
+
+def in_slices(
+    solve: Callable[[Tensor, Tensor, Tensor], Solution], s: Tensor, knob: Tensor, data: Tensor, outside: Tensor
+) -> Solution:
+    """Solve for many values of a knob, on a CPU for as few at a time as leave the filters in the cache.
+
+    Parameters
+    ----------
+    solve : callable
+        Takes values of the knob with their data and what is outside the range, and returns their solution.
+    s : Tensor
+        Singular values.
+    knob, data, outside : Tensor
+        As :func:`beside` and :func:`analysed` return them: one for each sample, or one for all.
+    """
+    many = knob.ndim == data.ndim == s.ndim + 1 and outside.ndim == 1
+    count, width = max(len(knob), len(data)) if many else 1, max(1, SLICE // max(1, s.nbytes))
+    if count <= width or s.device.type != "cpu" or torch.is_grad_enabled():
+        return solve(knob, data, outside)
+    found = []
+    for start in range(0, count, width):
+        some = (part if len(part) == 1 else part[start : start + width] for part in (knob, data, outside))
+        found.append(solve(*some))
+    solution = Solution(torch.cat([one.x for one in found]))
+    solution.scalars |= {
+        name: torch.cat([torch.as_tensor(one.scalars[name]) for one in found]) for name in found[0].scalars
+    }
+    return solution
 
 
 def _derivatives(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> dict[str, Tensor]:

@@ -83,3 +83,18 @@ def test_derivatives_with_respect_to_the_weight_are_right(seed):
     weight = torch.tensor([0.1, 1.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda w: tikhonov(A, y, regularization=w).x, weight)
     assert torch.autograd.gradcheck(lambda w: tikhonov(A, y, regularization=w).scalars["residual"], weight)
+
+
+@pytest.mark.parametrize(("method", "knob"), [(tikhonov, "regularization"), (tsvd, "threshold")])
+def test_many_values_at_once_are_those_one_by_one(method, knob):
+    """Images of this size are solved for a few values at a time."""
+    A = gaussian_blur(Space((160, 160)), sigma=1.0)
+    y = A(torch.randn(160, 160, generator=torch.Generator().manual_seed(0)))
+    values = torch.logspace(-4, -1, 12)
+    with torch.no_grad():
+        both = method(A, y.expand(12, 160, 160), **{knob: values})
+        for k, value in enumerate(values):
+            alone = method(A, y, **{knob: value})
+            assert torch.equal(both.x[k], alone.x)
+            for name in ("residual", "dof", "solution_norm"):
+                support.assert_close(both.scalars[name][k], alone.scalars[name], 100)
