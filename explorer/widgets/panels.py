@@ -183,7 +183,7 @@ def _traces(figure: go.Figure, there: int = CURVES) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     shown = figure.to_plotly_json()["data"]
     for trace in [*shown, *[{}] * (there - len(shown))]:
-        line = {"color": "#000", "dash": "solid", "width": 1, **trace.get("line", {})}
+        line = {"color": "#000", "dash": "solid", "shape": "linear", "width": 1, **trace.get("line", {})}
         marker = {"color": line["color"], "symbol": "circle", "size": 6, **trace.get("marker", {})}
         blank = {"type": "scatter", "x": [], "y": [], "name": "", "mode": "lines", "visible": bool(trace)}
         made.append({**blank, **trace, "line": line, "marker": marker})

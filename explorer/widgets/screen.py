@@ -121,8 +121,8 @@ class Screen:
             self.scrubber,
             self.tabs,
             self.viewing.form,
-            self.explained,
             self.walk,
+            self.explained,
             self.pointing,
             self.experiment,
             self._compare_panel,
@@ -355,7 +355,7 @@ class Screen:
         elif self._selected == "Convergence" and self.run is not None and self.shown == self.run.spec:
             if self._chart is not None:
                 self._chart.show(convergence(self.run, self._dark, self._step))
-            self.notes.value = notes_html(self._explanations(self.run))
+            self.notes.value = notes_html(self._explanations(self.run), most=3)
 
     def _explanations(self, run: Run) -> list[Note]:
         """Return the notes of a result; one that was cancelled after its stop says that as well."""

@@ -123,11 +123,11 @@ class Walk(ipywidgets.Box):
         assert self.found is not None
         assert self.path is not None
         self._at = at
-        rests = [float(f"{value:.4g}") for value in self.path.values]
+        rests = [float(f"{value:.3g}") for value in self.path.values]
         name = self.found.parameter.replace("_", " ")
         row = {
             "id": "walk", "type": "float", "label": "Walk λ", "name": f"Walk along the {name}", "depth": 0,
-            "rests": rests, "value": rests[at], "text": f"{rests[at]:.4g}", "unit": "", "optional": False,
+            "rests": rests, "value": rests[at], "text": f"{rests[at]:.3g}", "unit": "", "optional": False,
             "play": True, "error": "", "help": "Look at other values of the parameter; nothing is solved for it",
         }  # fmt: skip
         self.form.groups = [{"title": "", "rows": [row]}]
