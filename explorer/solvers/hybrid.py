@@ -99,8 +99,7 @@ def _bidiagonal(A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected
         diagonal = alpha
         _, beta = U.extend(of_y(A(of_x.back(V.vectors[..., -1, :]))))
         _, alpha = V.extend(of_x(A.adjoint(of_y.back(U.vectors[..., -1, :]))))
-        columns.append([*[torch.zeros_like(alpha)] * (V.length - 2), diagonal, beta])
-        B = columns.matrix()
+        B = columns.append(torch.nn.functional.pad(torch.stack((diagonal, beta), -1), (V.length - 2, 0)))
         if gradient:
             last = torch.zeros_like(B[..., :1, :])
             last[..., 0, -1] = alpha * beta
@@ -123,16 +122,15 @@ class _Columns:
     """A Hessenberg or bidiagonal matrix that grows by a column."""
 
     def __init__(self) -> None:
-        self.columns: list[list[Tensor]] = []
+        self.matrix: Tensor | None = None
 
-    def append(self, column: list[Tensor]) -> None:
-        self.columns.append(column)
-
-    def matrix(self) -> Tensor:
-        """Return it, shape ``(*batch, k + 1, k)``; column j has entries down to row j + 1."""
-        k = len(self.columns)
-        zero = torch.zeros_like(self.columns[0][0])
-        return torch.stack([torch.stack([*c, *[zero] * (k + 1 - len(c))], -1) for c in self.columns], -1)
+    def append(self, column: Tensor) -> Tensor:
+        """Return it with one more column, shape ``(*batch, k + 1, k)``; column j has entries down to row j + 1."""
+        column = column[..., None]
+        if self.matrix is not None:
+            column = torch.cat((torch.nn.functional.pad(self.matrix, (0, 0, 0, 1)), column), -1)
+        self.matrix = column
+        return column
 
 
 def _first(value: Tensor, length: int) -> Tensor:
@@ -176,8 +174,7 @@ def hybrid_gmres(
     columns = _Columns()
     while True:
         inside, below = V.extend(flat(A(flat.back(V.vectors[..., -1, :]))))
-        columns.append([*inside.unbind(-1), below.to(inside.dtype)])
-        H = columns.matrix()
+        H = columns.append(torch.cat((inside, below[..., None].to(inside.dtype)), -1))
         right = (V.vectors.conj() @ data[..., None])[..., 0]
         outside = torch.linalg.vector_norm(data - V.combine(right), dim=-1)[..., None].to(right.dtype)
         H, right = torch.nn.functional.pad(H, (0, 0, 0, 1)), torch.cat((right, outside), -1)
@@ -269,8 +266,7 @@ def flexible_lsqr(
         V.extend(back)
         Z.append(weight * V.vectors[..., -1, :])
         inside, below = U.extend(of_y(A(of_x.back(Z.vectors[..., -1, :]))))
-        columns.append([*inside.unbind(-1), below.to(inside.dtype)])
-        M = columns.matrix()
+        M = columns.append(torch.cat((inside, below[..., None].to(inside.dtype)), -1))
         right = _first(first, M.shape[-2]).to(M.dtype)
         q, chosen = rule.solve(M, right)
         found = Z.combine(q)
