@@ -137,6 +137,7 @@ def tomography(size: int = 256, angles: int = 180, batch: int = 16) -> Iterator[
         yield Aim(f"radon {size}² × {angles}, {name}: one / a sparse product", found, 1.2)
         found = ratio(lambda apply=apply, z=z: apply(z), lambda apply=apply, z=z: apply(z[0]))
         yield Aim(f"radon {size}² × {angles}, {name}: {batch} together / one", found, 6.0)
+        yield Aim(f"radon {size}² × {angles}, {name}: {batch} together / as many apart", found / batch, 1.0)
     yield Aim(f"radon {size}² × {angles}: MB of the matrix and its transpose", stored / 1e6, 160.0)
 
 
