@@ -59,10 +59,11 @@ def test_says_nothing_on_stderr(executed):
 def test_every_widget_leaves_a_picture(executed):
     name, copy = executed
     for cell in nbformat.read(str(copy), as_version=4).cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
+        every = [output.get("data", {}) for output in cell.get("outputs", [])]
+        for data in every:
             if "application/vnd.jupyter.widget-view+json" in data:
-                assert "image/png" in data, f"{name}: a widget shows nothing on a static page"
+                beside = any('src="data:image/png;base64,iVBOR' in other.get("text/html", "") for other in every)
+                assert "image/png" in data or beside, f"{name}: a widget shows nothing on a static page"
                 assert data.get("text/plain"), f"{name}: a widget has no text"
 
 
