@@ -59,12 +59,18 @@ def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> T
     of_direct=("growth", "regularization"),
 )
 def l_curve(
-    residual: Tensor, solution_norm: Tensor, growth: Tensor | None = None, regularization: Tensor | None = None
+    residual: Tensor,
+    solution_norm: Tensor,
+    growth: Tensor | None = None,
+    regularization: Tensor | None = None,
+    lost: Tensor | None = None,
 ) -> Tensor:
     """Take the corner of the curve of ‖x‖ against ‖Ax − y‖: its point of largest curvature.
 
     With ρ = ‖Ax − y‖², η = ‖x‖² and ′ for d/d log λ, stationarity gives ρ′ = −λ η′, so that second derivatives cancel:
     ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})``.
+
+    Candidates that lose less than one degree of freedom are left out: there the curve has ended, and rounding bends it.
 
     Steps of an iteration are points and have no curvature. Of them the one of least product ‖x‖ ‖Ax − y‖ is taken,
     which a line of slope −1 meets first in logarithms (Regińska).
@@ -75,7 +81,8 @@ def l_curve(
     # in the ratios a = λη/ρ and s = η′/η, which have no unit
     a, s = weight * eta / rho, growth / eta
     curvature = 2 * a * (1 + s + a * s) / (s.abs() * (a**2 + 1) ** 1.5)
-    return torch.where(s < 0, -curvature, torch.inf)
+    bent = s < 0 if lost is None else (s < 0) & (lost >= 1)
+    return torch.where(bent, -curvature, torch.inf)
 
 
 @rule(

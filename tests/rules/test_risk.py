@@ -208,3 +208,17 @@ def test_the_figure_marks_every_choice():
     assert names[:2] == ["residual ‖Ax − y‖ / ‖y‖", "error ‖x − x*‖ / ‖x*‖"]
     assert len(names) == 2 + len(found.chosen)
     assert len(figure.layout.shapes) == 2  # the noise, and what is looked at
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_corner_of_the_l_curve_is_not_where_rounding_bends_its_end(seed):
+    """Below the least singular value squared nothing is filtered, and residuals are rounding."""
+    spec = ex.RunSpec(
+        problem={"name": "blocks", "params": {"size": 64}},
+        operator={"name": "gaussian_blur", "params": {"sigma": 1.5}},
+        noise={"name": "gaussian", "params": {"level": 0.02}},
+        dtype="float64",
+        seed=seed,
+    )
+    found = ex.compare_rules(spec, {"l_curve": {}, "oracle": {}})
+    assert found.error("l_curve") < 2 * found.error("oracle")
