@@ -18,6 +18,7 @@ SETTINGS = {
     "tikhonov": [{"operator": "gaussian_blur"}, {"weight": 3.0, "operator": "gradient"}],
     "l1": [{"weight": 0.5}, {"weight": 0.3, "basis": "cosine"}],
     "tv": [{"weight": 0.4, "inner": 150}, {"weight": 0.3, "inner": 150, "kind": "anisotropic"}],
+    "double_tv": [{"weight": 0.4, "temporal": 0.5, "inner": 150}, {"weight": 0.1, "temporal": 3.0, "inner": 150}],
     "huber_tv": [{"weight": 0.4, "threshold": 0.3, "inner": 150}],
     "box": [{"lower": -0.5, "upper": 0.25}],
     "weighted_l1": [{"weight": 0.05, "growth": 1.5}, {"weight": 0.5, "basis": "entries", "growth": -1.0}],
@@ -194,6 +195,12 @@ def outer_prox(prior, z, step):
         return Blocks(outer(p, part, step) for p, part in parts)
     if isinstance(prior, ex.catalogue.priors["tikhonov"].function):
         return z / (1 + step * prior.weight)
+    if isinstance(prior, ex.catalogue.priors["double_tv"].function):  # time, then space
+        parts, radii = (z[:, :1], z[:, 1:]), (prior.temporal * prior.weight, prior.weight)
+        return torch.cat(
+            [p * (1 - step * r / p.norm(dim=1, keepdim=True)).clamp(min=0) for p, r in zip(parts, radii, strict=True)],
+            1,
+        )
     t, delta = step * prior.weight, getattr(prior, "threshold", 0.0)
     modulus = z.abs() if prior.kind == "anisotropic" else z.abs().square().sum(-1 - prior.domain.ndim, True).sqrt()
     return z * torch.where(modulus <= t + delta, delta / (delta + t), 1 - t / modulus)
@@ -215,7 +222,7 @@ def test_the_dual_proximal_map_satisfies_moreau(name, params, shape, dtype):
         assert_close(prior.dual_prox(z, step), expected, 100, scale=norm(z))
 
 
-LENGTHS = ("l1", "tv", "weighted_l1", "wavelet_l1", "group_l1", "nuclear")
+LENGTHS = ("l1", "tv", "double_tv", "weighted_l1", "wavelet_l1", "group_l1", "nuclear")
 HOMOGENEOUS = [c for c in CASES if c.values[0] in LENGTHS and admits(*c.values[:2], Space(*c.values[2:]))]
 
 

@@ -339,3 +339,27 @@ def test_groups_of_coefficients_are_groups_of_entries_in_that_basis(basis):
     assert_close(made.value(x), entries.value(transform(x)), 32)
     assert_close(made.prox(x, 3.0), transform.adjoint(entries.prox(transform(x), 3.0)), 64)
     assert ((transform(made.prox(x, 3.0)).abs() < 1e-12).sum() > 20).all()
+
+
+def sequence(shape=(4, 6, 5), dtype=torch.float64):
+    """Return noisy sequences of images in which an edge moves once."""
+    clean = torch.zeros(shape, dtype=torch.float64)
+    clean[:2, :, 2:] = 1
+    clean[2:, :, 3:] = 1
+    return torch.stack([clean + 0.1 * normal(shape, seed, dtype) for seed in SEEDS])
+
+
+@every_precision
+def test_double_variation_is_that_of_frames_and_of_pixels(dtype):
+    """Row 217: "double_tv" by differences in NumPy, forward, and none beyond the last entry."""
+    x = sequence(dtype=torch.promote_types(torch.float64, dtype)).to(dtype)
+    a = x.numpy()
+    space = sum(np.abs(np.diff(a, axis=k, append=a.take([-1], k))) ** 2 for k in (2, 3))
+    expected = 0.3 * (np.sqrt(space).sum((1, 2, 3)) + 2.5 * np.abs(np.diff(a, axis=1)).sum((1, 2, 3)))
+    made = make("double_tv", Space(x.shape[1:], dtype), weight=0.3, temporal=2.5).value(x)
+    assert_close(made, torch.as_tensor(expected), 100)
+
+
+def test_double_variation_needs_time_and_space():
+    with pytest.raises(ex.SpecError, match="two or more dimensions, the first of them time"):
+        ex.catalogue.priors["double_tv"].build(domain=line(5))

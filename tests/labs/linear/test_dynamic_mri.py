@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import explorer as ex
-from explorer.catalogue import SpecError, operators, problems, solvers
+from explorer.catalogue import SpecError, operators, priors, problems, solvers
 from explorer.labs.linear.dynamic_mri import FrameFourier, cut_singular_values, double_tv_nuclear
 from explorer.linalg import Rng, Space
 from tests import support
@@ -158,6 +158,20 @@ def test_the_nuclear_norms_help_where_a_texture_fades_and_nowhere_else(texture, 
         for more in ({}, {"nuclear": 3e-3, "background": 0.3})
     )
     assert ((both > alone) == helps).all()
+
+
+@torch.no_grad()
+def test_the_variations_as_a_prior_of_their_own_have_the_same_minimum():
+    """Row 217: "double_tv" behind any splitting, against the method of the source without its nuclear norms."""
+    A = scanner(0, acceleration=2.0)
+    y = A(support.normal((2, *SHAPE), 3))
+    prior = priors["double_tv"].build(domain=A.domain, weight=0.02, temporal=1.5)
+    expected = solved(A, y, 300, spatial=0.02, temporal=0.03)
+    for name, steps in {"admm": 100, "pdhg": 500, "accelerated_pdhg": 500, "condat_vu": 800}.items():
+        step = next(itertools.islice(solvers[name].function(A, y, prior), steps - 1, None))
+        assert support.norm(step.x - expected) <= 1e-3 * support.norm(expected)
+    other = solved(A, y, 300, spatial=0.02, temporal=0.02)
+    assert support.norm(other - expected) >= 2e-2 * support.norm(expected)  # the second weight matters
 
 
 # --- promises ---
