@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.catalogue import Log, solver
 from explorer.linalg import safe_divide
-from explorer.operators.base import SLICE, LinearOperator
+from explorer.operators.base import SLICE, SVD, LinearOperator
 from explorer.operators.capabilities import HAS_SVD
 from explorer.solvers.steps import Solution
 
@@ -35,22 +35,22 @@ def tikhonov(
     regularization: Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ", batched=True)] = 1e-3,
 ) -> Solution:
     """Solve ``(AᴴA + λ I) x = Aᴴy`` by the filter factors ``σ² / (σ² + λ)``; λ = 0 gives the pseudo-inverse."""
-    s = A.svd().s
+    svd = A.svd()
+    s = svd.s
     weight = beside(regularization, s)
-    data, outside = analysed(A, y, weight)
+    data, outside = analysed(svd, y, weight)
 
-    def factors(weight: Tensor) -> tuple[Tensor, Tensor]:
-        total = s**2 + weight
-        return safe_divide(s**2, total), torch.where(total > 0, safe_divide(weight, total), 1)
+    squares, least = s**2, torch.finfo(s.dtype).tiny  # with it nothing is divided by zero where λ = 0
 
     def solved(weight: Tensor, data: Tensor, outside: Tensor) -> Solution:
-        return filtered(A, data, outside, *factors(weight))
+        total = squares + (weight + least)
+        return filtered(svd, s / total * data, (weight + least) / total * data, outside, squares / total)
 
     solution = in_slices(solved, s, weight, data, outside)
     if details:
-        kept, lost = factors(weight)
+        total = squares + (weight + least)
         found = {"regularization": weight.reshape(weight.shape[: weight.ndim - s.ndim])}
-        found |= _derivatives(A, data, outside, kept, lost)
+        found |= _derivatives(svd, data, outside, s / total, (weight + least) / total)
         batch = torch.as_tensor(solution.scalars["residual"]).shape
         solution.scalars |= {name: value.expand(batch) for name, value in found.items()}
     return solution
@@ -75,21 +75,24 @@ def tsvd(
     threshold: Annotated[float | Tensor, Log(0, 1e6, help="singular values above it are kept", batched=True)] = 1e-2,
 ) -> Solution:
     """Invert A on the singular vectors whose singular value exceeds the threshold θ; θ = 0 gives the pseudo-inverse."""
-    s = A.svd().s
-    least = beside(threshold, s)
+    svd = A.svd()
+    s = svd.s
+    least, divisor = beside(threshold, s), torch.where(s > 0, s, 1)  # σ = 0 is never kept
 
     def solved(least: Tensor, data: Tensor, outside: Tensor) -> Solution:
         kept = (s > least).to(s.dtype)
-        solution = filtered(A, data, outside, kept, 1 - kept)
+        coefficients = kept * data
+        missed = data - coefficients
+        solution = filtered(svd, coefficients.div_(divisor), missed, outside, kept)
         if details:  # what the last singular vector brings is what changes with the threshold
             batch = torch.as_tensor(solution.scalars["residual"]).shape
             last = torch.where(kept > 0, s, torch.inf).flatten(-s.ndim).argmin(-1, keepdim=True).expand(*batch, 1)
-            parts = (safe_divide(kept, s) * data).abs().flatten(-s.ndim)
+            parts = coefficients.abs().flatten(-s.ndim)
             lost = (1 - kept).flatten(-s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
             solution.scalars |= {"sensitivity": parts.gather(-1, last).squeeze(-1), "lost": lost.expand(batch)}
         return solution
 
-    return in_slices(solved, s, least, *analysed(A, y, least))
+    return in_slices(solved, s, least, *analysed(svd, y, least))
 
 
 def beside(knob: float | Tensor, s: Tensor) -> Tensor:
@@ -113,55 +116,52 @@ def in_slices(
         As :func:`beside` and :func:`analysed` return them: one for each sample, or one for all.
     """
     many = knob.ndim == data.ndim == s.ndim + 1 and outside.ndim == 1
-    count, width = max(len(knob), len(data)) if many else 1, max(1, SLICE // max(1, s.nbytes))
+    # a filter takes about four arrays of the size of one
+    count, width = max(len(knob), len(data)) if many else 1, max(1, SLICE // max(1, 4 * s.nbytes))
     if count <= width or s.device.type != "cpu" or torch.is_grad_enabled():
         return solve(knob, data, outside)
-    found = []
+    x, found = data.new_empty(0), []
     for start in range(0, count, width):
-        some = (part if len(part) == 1 else part[start : start + width] for part in (knob, data, outside))
-        found.append(solve(*some))
-    solution = Solution(torch.cat([one.x for one in found]))
-    solution.scalars |= {
-        name: torch.cat([torch.as_tensor(one.scalars[name]) for one in found]) for name in found[0].scalars
-    }
+        one = solve(*(part if len(part) == 1 else part[start : start + width] for part in (knob, data, outside)))
+        if start == 0:
+            x = one.x.new_empty(count, *one.x.shape[1:])
+        x[start : start + width] = one.x
+        found.append(one.scalars)
+    solution = Solution(x)
+    solution.scalars |= {name: torch.cat([torch.as_tensor(one[name]) for one in found]) for name in found[0]}
     return solution
 
 
-def _derivatives(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> dict[str, Tensor]:
+def _derivatives(svd: SVD, data: Tensor, outside: Tensor, over: Tensor, lost: Tensor) -> dict[str, Tensor]:
     """Return what rules need of Tikhonov's solution: derivatives by log λ, the evidence, the iterated residual."""
-    s = A.svd().s
-    over, data2 = tuple(range(-s.ndim, 0)), data.abs() ** 2
-    size2 = safe_divide(kept, s) ** 2 * data2
+    axes, data2 = tuple(range(-svd.s.ndim, 0)), data.abs() ** 2
+    size2 = over**2 * data2
     return {
-        "growth": -2 * (lost * size2).sum(over),
-        "sensitivity": (lost**2 * size2).sum(over).sqrt(),
-        "lost": lost.flatten(-s.ndim).sum(-1) * (2 if A.domain.is_complex else 1),
-        "inner": (lost * data2).sum(over) + outside,
-        "log_lost": lost.log().sum(over) * (2 if A.domain.is_complex else 1),
-        "iterated": safe_divide((lost**3 * data2).sum(over) + outside, ((lost**4 * data2).sum(over) + outside).sqrt()),
+        "growth": -2 * (lost * size2).sum(axes),
+        "sensitivity": (lost**2 * size2).sum(axes).sqrt(),
+        "lost": lost.flatten(-svd.s.ndim).sum(-1) * (2 if svd.V.codomain.is_complex else 1),
+        "inner": (lost * data2).sum(axes) + outside,
+        "log_lost": lost.log().sum(axes) * (2 if svd.V.codomain.is_complex else 1),
+        "iterated": safe_divide((lost**3 * data2).sum(axes) + outside, ((lost**4 * data2).sum(axes) + outside).sqrt()),
     }
 
 
-def analysed(A: LinearOperator, y: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+def analysed(svd: SVD, y: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``Uᴴ y`` and the squared norm of what of y lies outside the range of U."""
-    svd = A.svd()
     for d in range(kept.ndim - svd.s.ndim):
         if y.stride(d) == 0:  # the same data for many values of a knob are analysed once
             y = y.narrow(d, 0, 1)
     data = svd.U.adjoint(y)
-    return data, A.codomain.norm2(y - svd.U(data))
+    return data, svd.U.codomain.norm2(y - svd.U(data))
 
 
-def filtered(A: LinearOperator, data: Tensor, outside: Tensor, kept: Tensor, lost: Tensor) -> Solution:
-    """Return ``V diag(kept / σ) data``; `lost` is ``1 − kept`` without cancellation."""
-    svd = A.svd()
-    coefficients = safe_divide(kept, svd.s) * data
+def filtered(svd: SVD, coefficients: Tensor, missed: Tensor, outside: Tensor, kept: Tensor) -> Solution:
+    """Return V of ``kept / σ · data``, given as coefficients; `missed` is ``(1 − kept) data`` without cancellation."""
     C = svd.V.domain
-    residual2 = C.norm2(lost * data) + outside
-    dof = kept.flatten(-svd.s.ndim).sum(-1) * (2 if A.domain.is_complex else 1)
+    dof = kept.flatten(-svd.s.ndim).sum(-1) * (2 if svd.V.codomain.is_complex else 1)
     return Solution(
         svd.V(coefficients),
-        residual=residual2.sqrt(),
+        residual=(C.norm(missed) ** 2 + outside).sqrt(),
         dof=dof.expand(C.batch(coefficients)),
         solution_norm=C.norm(coefficients),
     )

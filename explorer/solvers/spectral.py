@@ -28,9 +28,10 @@ REPORTS = ("residual", "dof", "solution_norm")
 
 
 def _solution(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor) -> Solution:
-    s = A.svd().s
-    kept, lost = torch.where(s > 0, kept, 0), torch.where(s > 0, lost, 1)
-    return filtered(A, *analysed(A, y, kept), kept, lost)
+    svd = A.svd()
+    kept, lost = torch.where(svd.s > 0, kept, 0), torch.where(svd.s > 0, lost, 1)
+    data, outside = analysed(svd, y, kept)
+    return filtered(svd, safe_divide(kept, svd.s) * data, lost * data, outside, kept)
 
 
 def _over(value: Tensor, weight: Tensor) -> Tensor:
