@@ -99,6 +99,13 @@ def safe_divide(a: Tensor, b: Tensor) -> Tensor:
     return (a / b).masked_fill_(zero, 0.0)  # half the time, which a step of a fast operator notices
 
 
+def safe_inverse(b: Tensor) -> Tensor:
+    """Return ``1 / b``, and 0 where `b` is 0, for many quotients with one denominator."""
+    if torch.is_grad_enabled():
+        return safe_divide(torch.ones_like(b), b)
+    return b.reciprocal().masked_fill_(b.logical_not(), 0.0)
+
+
 def lengths(z: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     """Return the Euclidean norms of short vectors along `dim`, which stays with length 1.
 

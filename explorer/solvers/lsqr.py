@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Log, solver
-from explorer.linalg import axpy_, clone, safe_divide, scale_, xpay_
+from explorer.linalg import axpy_, clone, safe_divide, safe_inverse, scale_, xpay_
 from explorer.operators.base import AnySpace, LinearOperator
 from explorer.solvers.freedom import Influence
 from explorer.solvers.rounding import settled
@@ -68,8 +68,8 @@ def lsqr(
             rho_hat = (rho_bar**2 + damping).sqrt()
             phi_hat = phi_bar * safe_divide(rho_bar, rho_hat)
             psi2 = psi2 + damping * safe_divide(phi_bar, rho_hat) ** 2
-        rho = (rho_hat**2 + beta**2).sqrt()
-        inverse = safe_divide(torch.ones_like(rho), rho)
+        rho = torch.hypot(rho_hat, beta)
+        inverse = safe_inverse(rho)
         c, s = rho_hat * inverse, beta * inverse
         theta, rho_bar = s * alpha, -c * alpha
         phi, phi_bar = c * phi_hat, s * phi_hat
@@ -97,5 +97,5 @@ def lsqr(
 def normalize_(u: Any, space: AnySpace) -> Tensor:
     """Scale `u` to norm 1 in place and return its norm."""
     norm = space.norm(u)
-    scale_(u, safe_divide(torch.ones_like(norm), norm))
+    scale_(u, safe_inverse(norm))
     return norm

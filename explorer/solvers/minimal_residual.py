@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Log, solver
-from explorer.linalg import axpy, axpy_, clone, safe_divide, scale, where, xpay_
+from explorer.linalg import axpy_, clone, safe_divide, safe_inverse, where, xpay_
 from explorer.operators.base import LinearOperator
 from explorer.operators.capabilities import LINEAR_SQUARE, SELF_ADJOINT
 from explorer.solvers.lsqr import normalize_
@@ -20,11 +20,11 @@ from explorer.solvers.steps import Step
 ROUNDING = 30
 
 
-def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return c, s and ``r = √(a² + b²)`` of the plane rotation that turns (a, b) into (r, 0)."""
-    r = (a**2 + b**2).sqrt()
-    inverse = safe_divide(torch.ones_like(r), r)
-    return a * inverse, b * inverse, r
+def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return c, s, ``r = √(a² + b²)`` and 1/r of the plane rotation that turns (a, b) into (r, 0)."""
+    r = torch.hypot(a, b)
+    inverse = safe_inverse(r)
+    return a * inverse, b * inverse, r, inverse
 
 
 @solver(
@@ -58,9 +58,10 @@ def lsmr(
     alpha = normalize_(v, X)
     h, h_bar = clone(v), X.zeros(Y.batch(y))
     one, zero = torch.ones_like(beta), torch.zeros_like(beta)
+    damped = isinstance(damping, Tensor) or damping > 0
     damp = torch.as_tensor(damping, dtype=beta.dtype, device=beta.device).sqrt() * one
     alpha_bar, zeta_bar, zeta = alpha, alpha * beta, zero
-    rho, rho_bar, c_bar, s_bar = one, one, one, zero
+    inverse, inverse_bar, c_bar, s_bar = one, one, one, zero  # of ρ and of ρ̄
     # for the norm of the residual: a second factorisation, as in section 5.1 of the paper
     beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, outside = beta, zero, one, zero, zero, zero
     data2, norm2, all2 = Y.norm2(y), zero, beta**2
@@ -70,30 +71,31 @@ def lsmr(
         diagonal, beta = alpha, normalize_(u, Y)
         xpay_(v, -beta, A.adjoint(u))
         alpha = normalize_(v, X)
-        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damp**2)
-        c_hat, s_hat, alpha_hat = _rotation(alpha_bar, damp)
-        rho_old, (c, s, rho) = rho, _rotation(alpha_hat, beta)
+        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damping)
+        alpha_hat, beta_acute = alpha_bar, beta_dd
+        if damped:
+            c_hat, s_hat, alpha_hat, _ = _rotation(alpha_bar, damp)
+            beta_acute, outside = c_hat * beta_dd, outside + (s_hat * beta_dd) ** 2
+        inverse_old, (c, s, rho, inverse) = inverse, _rotation(alpha_hat, beta)
         theta, alpha_bar = s * alpha, c * alpha
-        rho_bar_old, zeta_old = rho_bar, zeta
+        inverse_bar_old, zeta_old = inverse_bar, zeta
         theta_bar = s_bar * rho
-        c_bar, s_bar, rho_bar = _rotation(c_bar * rho, theta)
+        c_bar, s_bar, rho_bar, inverse_bar = _rotation(c_bar * rho, theta)
         zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
-        xpay_(h_bar, -safe_divide(theta_bar * rho, rho_old * rho_bar_old), h)
-        axpy_(x, torch.where(active, safe_divide(zeta, rho * rho_bar), 0), h_bar)
-        xpay_(h, -safe_divide(theta, rho), v)
-        beta_acute, check = c_hat * beta_dd, -s_hat * beta_dd
+        xpay_(h_bar, -(theta_bar * inverse_bar_old) * (rho * inverse_old), h)
+        axpy_(x, torch.where(active, zeta * inverse * inverse_bar, 0), h_bar)
+        xpay_(h, -theta * inverse, v)
         beta_hat, beta_dd = c * beta_acute, -s * beta_acute
         theta_old = theta_tilde
-        c_tilde, s_tilde, rho_tilde = _rotation(rho_d, theta_bar)
+        c_tilde, s_tilde, _, inverse_tilde = _rotation(rho_d, theta_bar)
         theta_tilde, rho_d = s_tilde * rho_bar, c_tilde * rho_bar
         beta_d = c_tilde * beta_hat - s_tilde * beta_d
-        tau_tilde = safe_divide(zeta_old - theta_old * tau_tilde, rho_tilde)
+        tau_tilde = (zeta_old - theta_old * tau_tilde) * inverse_tilde
         tau = safe_divide(zeta - theta_tilde * tau_tilde, rho_d)
-        outside = outside + check**2
         all2 = torch.where(active, outside + (beta_d - tau) ** 2 + beta_dd**2, all2)
         gradient = torch.where(active, zeta_bar.abs(), gradient)
         active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
-        residual2 = all2 - damp**2 * X.norm2(x if x0 is None else x - x0)
+        residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
         norm = residual2.clamp(min=0).sqrt()
         yield Step(x, residual=norm, gradient=gradient, alpha=diagonal, beta=beta, following=alpha)
 
@@ -122,25 +124,28 @@ def minres(A: Annotated[LinearOperator, SELF_ADJOINT], y: Tensor, x0: Tensor | N
     v_old, w, w_old = X.zeros(X.batch(y)), X.zeros(X.batch(y)), X.zeros(X.batch(y))
     one, zero = torch.ones_like(beta), torch.zeros_like(beta)
     c, c_old, s, s_old = one, one, zero, zero
+    inverse = inverse_old = one  # of ρ, by which w waits to be divided
     floor, norm2 = X.eps * X.norm(y), zero
     active = torch.ones_like(beta, dtype=torch.bool)
     coupling = zero
     while True:
-        q = axpy(-coupling, v_old, A(v))
-        alpha = X.inner(v, q).real
-        axpy_(q, -alpha, v)
-        below = normalize_(q, X)
+        xpay_(v_old, -coupling, A(v))
+        alpha = X.inner(v, v_old).real
+        axpy_(v_old, -alpha, v)
+        below = normalize_(v_old, X)
         delta = c * alpha - c_old * s * coupling
         above, far = s * alpha + c_old * c * coupling, s_old * coupling
         c_old, s_old = c, s
-        c, s, rho = _rotation(delta, below)
+        xpay_(w_old, -far * inverse_old, v)
+        axpy_(w_old, -above * inverse, w)
+        w, w_old, inverse_old = w_old, w, inverse
+        c, s, _, inverse = _rotation(delta, below)
         norm2 = torch.maximum(norm2, alpha**2 + below**2 + coupling**2)
         slope2 = delta**2 + (c_old * below) ** 2  # ‖A r‖² / ‖r‖² of the residual before this step
         active = active & (slope2 > (ROUNDING * X.eps) ** 2 * norm2) & (eta.abs() > floor)
-        w, w_old = scale(safe_divide(one, rho), axpy(-far, w_old, axpy(-above, w, v))), w
-        axpy_(x, torch.where(active, c * eta, 0), w)
+        axpy_(x, torch.where(active, c * eta * inverse, 0), w)
         eta = torch.where(active, -s * eta, eta)
-        v_old, v, coupling = v, q, below
+        v_old, v, coupling = v, v_old, below
         yield Step(x, residual=eta.abs(), alpha=alpha, beta=below)
 
 

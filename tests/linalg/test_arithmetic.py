@@ -12,6 +12,7 @@ from explorer.linalg import (
     lengths,
     matmul,
     safe_divide,
+    safe_inverse,
     scale,
     scale_,
     where,
@@ -92,6 +93,7 @@ def test_safe_divide_is_division_but_for_zero_denominators(dtype):
     b[::3] = 0
     expected = torch.where(b == 0, torch.zeros_like(a), a / b)
     assert_same_bits(safe_divide(a, b), expected)
+    assert_same_bits(safe_inverse(b), safe_divide(torch.ones_like(b), b))
 
 
 def test_safe_divide_has_no_threshold():
