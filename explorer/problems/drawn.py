@@ -32,6 +32,8 @@ _FORM = f"{', '.join(KINDS[:-1])} or {KINDS[-1]} and six numbers: {', '.join(nam
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 #: a pixel is the mean of as many samples a side, where the grid is not finer than this anyhow
 _SAMPLES, _FINEST = 4, 2048
+#: standard deviations at which a blob ends: it is 2e-8 there
+_ENDS = 6
 _FIELD = "problem.params.parts"
 _HELP = f"up to {MAX_PARTS} parts with ; between: kind, x, y, half width, half height, angle, intensity"
 _START = (
@@ -133,7 +135,8 @@ def image(shapes: Sequence[Shape], size: int) -> Tensor:
         x, y = grid - part.x, -grid[:, None] - part.y
         u, v = (x * cos + y * sin) / part.width, (y * cos - x * sin) / part.height
         if part.kind == "blob":
-            fine += part.intensity * (-(u**2 + v**2) / 2).exp_()
+            r2 = u**2 + v**2
+            fine += part.intensity * (-r2 / 2).exp_() * (r2 < _ENDS**2)
         elif part.kind == "ellipse":
             fine += part.intensity * (u**2 + v**2 <= 1)
         else:

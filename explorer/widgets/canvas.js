@@ -201,7 +201,157 @@ function looker(el, canvas, frame, model, show, image) {
     event.preventDefault();
     event.stopPropagation();
   });
-  return { shown, value, point, stop: () => document.removeEventListener("ex-look", heard) };
+  return { shown, place, value, point, stop: () => document.removeEventListener("ex-look", heard) };
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+//: milliseconds: at most one move of a part so often, and how long an answer is waited for
+const [OFTEN, ANSWER] = [100, 600];
+const HINT = "Drag a dot to move its part, or steer it with keys.";
+const STEER = "Drag it; or arrow keys move it (with Shift by eight pixels), + and − scale it, [ and ] turn it";
+
+// Parts that can be moved: a handle in the middle of each, the outline of the chosen one, and one that shows where it
+// would go. What is asked for is sent now and then during a drag, and once at its end.
+function mover(frame, caption, model, look, show) {
+  const svg = document.createElementNS(SVG, "svg");
+  const said = document.createElement("span");
+  svg.setAttribute("class", "ex-outline");
+  svg.setAttribute("aria-hidden", "true");
+  said.className = "ex-said";
+  said.setAttribute("role", "status");
+  const handles = [];
+  let chosen = -1;
+  let held = null; // the part that is dragged: its number, where it is now and was, and how far off it was taken hold of
+  let [sent, answered] = [0, true];
+  const parts = () => (model.get("kind") === "image" ? model.get("parts") : []);
+  const post = (content) => {
+    [sent, answered] = [performance.now(), false];
+    model.send(content);
+  };
+  const move = (now) => {
+    const since = performance.now() - sent;
+    if (now || (since > OFTEN && (answered || since > ANSWER))) post({ part: held.i, to: held.at, drag: held.drag });
+  };
+  const onPage = ([row, column]) => {
+    const [rows, columns] = model.get("shape");
+    const { scale, left, top } = look.place();
+    const seen = look.shown();
+    return [left + (column * columns - seen.left) * scale, top + (row * rows - seen.top) * scale];
+  };
+  const onPicture = (event) => {
+    const [rows, columns] = model.get("shape");
+    const { scale, left, top } = look.place();
+    const [seen, corner] = [look.shown(), frame.getBoundingClientRect()];
+    const row = (event.clientY - corner.top - top) / scale + seen.top;
+    return [row / rows, ((event.clientX - corner.left - left) / scale + seen.left) / columns];
+  };
+  const keep = (v) => Math.max(0, Math.min(1, v));
+  const drop = () => {
+    held = null;
+    show();
+  };
+  const steer = (event, i) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = (2 / model.get("shape")[1]) * (event.shiftKey ? 8 : 1);
+    const does = {
+      ArrowUp: { up: step }, ArrowDown: { up: -step }, ArrowLeft: { right: -step }, ArrowRight: { right: step },
+      "+": { scale: 1.1 }, "=": { scale: 1.1 }, "-": { scale: 1 / 1.1 }, "[": { turn: 5 }, "]": { turn: -5 },
+    };
+    if (event.key === "Escape" && held && !held.done) {
+      held.at = held.from;
+      move(true);
+      drop();
+    } else if (event.key in does) post({ part: i, ...does[event.key] });
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const handle = (i) => {
+    const node = document.createElement("button");
+    node.type = "button";
+    node.className = "ex-handle";
+    node.title = STEER;
+    node.addEventListener("focus", () => {
+      chosen = i;
+      show();
+    });
+    node.addEventListener("blur", () => {
+      if (chosen === i) chosen = -1;
+      show();
+    });
+    node.addEventListener("keydown", (event) => steer(event, i));
+    node.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      const [from, here] = [parts()[i].at, onPicture(event)];
+      node.focus();
+      node.setPointerCapture(event.pointerId);
+      held = { i, at: from, from, off: [from[0] - here[0], from[1] - here[1]], drag: Date.now(), done: false };
+      event.preventDefault();
+    });
+    node.addEventListener("pointermove", (event) => {
+      if (!held || held.done) return;
+      held.at = onPicture(event).map((v, k) => keep(v + held.off[k]));
+      move(false);
+      show();
+    });
+    const end = () => {
+      if (!held || held.done) return;
+      move(true);
+      held.done = true; // it stays where it was put until the answer comes
+      setTimeout(() => held?.done && drop(), ANSWER);
+    };
+    node.addEventListener("pointerup", end);
+    node.addEventListener("lostpointercapture", end);
+    frame.append(node);
+    return node;
+  };
+  const outline = (part, at, cls) => {
+    const [x, y] = onPage(at);
+    const { scale } = look.place();
+    const [rows, columns] = model.get("shape");
+    const [h, w] = [part.half[0] * rows * scale, part.half[1] * columns * scale];
+    const round = part.kind !== "rectangle";
+    for (const layer of ["ex-under", cls]) {
+      const node = document.createElementNS(SVG, round ? "ellipse" : "rect");
+      const size = round ? { cx: 0, cy: 0, rx: w, ry: h } : { x: -w, y: -h, width: 2 * w, height: 2 * h };
+      const all = { ...size, class: layer, transform: `translate(${x} ${y}) rotate(${part.turn})` };
+      for (const [key, value] of Object.entries(all)) node.setAttribute(key, value);
+      svg.append(node);
+    }
+  };
+  const draw = () => {
+    const list = parts();
+    while (handles.length > list.length) handles.pop().remove();
+    if (!list.length) {
+      svg.remove();
+      said.remove();
+      return;
+    }
+    if (!svg.isConnected) frame.append(svg);
+    if (!said.isConnected) caption.append(said);
+    while (handles.length < list.length) handles.push(handle(handles.length));
+    if (held && !list[held.i]) held = null;
+    svg.replaceChildren();
+    list.forEach((part, i) => {
+      const node = handles[i];
+      const [x, y] = onPage(held?.i === i ? held.at : part.at);
+      node.setAttribute("aria-label", part.name);
+      node.style.left = `${x}px`;
+      node.style.top = `${y}px`;
+      node.hidden = x < 0 || y < 0 || x > frame.clientWidth || y > frame.clientHeight;
+    });
+    if (list[chosen]) outline(list[chosen], list[chosen].at, "ex-over");
+    if (held) outline(list[held.i], held.at, "ex-ghost");
+    const text = list[chosen]?.text || HINT;
+    if (said.textContent !== text) said.textContent = text;
+  };
+  const heard = () => {
+    answered = true;
+    if (held?.done) held = null;
+    else if (held) move(false);
+  };
+  model.on("change:parts", heard);
+  return { draw, end: () => model.off("change:parts", heard) };
 }
 
 // Two images that take turns: by hand, or by themselves twice a second, unless the person asked for less motion.
@@ -285,6 +435,7 @@ function render({ model, el }) {
   };
   const image = () => (turns.second() ? "second" : "pixels");
   const look = looker(el, canvas, frame, model, soon, image);
+  const parts = mover(frame, caption, model, look, soon);
   const draw = () => {
     const kind = model.get("kind");
     canvas.hidden = kind === "empty";
@@ -300,6 +451,7 @@ function render({ model, el }) {
     if (kind === "image") paintImage(canvas, model, look.shown(), image());
     if (kind === "curves") paintCurves(canvas, model);
     look.point();
+    parts.draw();
   };
   model.on("change", soon);
   const resized = new ResizeObserver(soon);
@@ -311,6 +463,7 @@ function render({ model, el }) {
     model.off("change", soon);
     look.stop();
     turns.end();
+    parts.end();
     resized.disconnect();
     themed.disconnect();
   };

@@ -19,7 +19,9 @@ HERE = Path(__file__).parent
 class Picture(anywidget.AnyWidget):
     """Shows one :class:`explorer.figures.panels.Panel`: an image by one byte a pixel, or a signal as a curve.
 
-    A click is told as a message ``{"at": [height, width]}``, fractions of the picture.
+    A click is told as a message ``{"at": [height, width]}``, fractions of the picture. That a part was dragged is told
+    as ``{"part": number, "to": [height, width], "drag": which}``, and what keys do to it as ``right`` and ``up`` (half
+    the picture is 1), ``scale`` and ``turn`` (degrees).
 
     Attributes
     ----------
@@ -43,6 +45,10 @@ class Picture(anywidget.AnyWidget):
         What a click shows; nothing if empty.
     second, second_title, second_note : bytes, str, str
         Another image of the same shape and scale, which takes turns with the first; none if empty.
+    parts : list of dict
+        What can be moved on an image: ``kind`` (ellipse, rectangle or blob), ``at`` and ``half`` (its middle, and half
+        its height and width, fractions of the picture), ``turn`` (degrees, clockwise), ``name``, and ``text``, which
+        says all of it.
     """
 
     _esm = HERE / "canvas.js"
@@ -66,6 +72,7 @@ class Picture(anywidget.AnyWidget):
     second = traitlets.Bytes(b"").tag(sync=True)
     second_title = traitlets.Unicode("").tag(sync=True)
     second_note = traitlets.Unicode("").tag(sync=True)
+    parts: Any = traitlets.List().tag(sync=True)
 
     def show(self, panel: Panel, second: Panel | None = None) -> None:
         """Draw a panel, and a second image that takes turns with it: one message, whatever it changes."""

@@ -105,6 +105,7 @@ class Explorer(ipywidgets.VBox):
             button.disabled = True
         self._progress, self._message = text(progress_html(0, "ready")), text()
         self._screen = Screen(self._lock, self._spec, self._back_to)
+        self._screen.handles.enter = self._put
         self._screen.share.adopt, self._screen.advice.adopt = self._restore, self._begin_anew
         self._screen.walk.adopt = lambda: self._begin_anew(self._screen.walk.chosen(self._spec))
 
@@ -286,7 +287,7 @@ class Explorer(ipywidgets.VBox):
         if content.get("fit"):
             self._asking(partial(self._fit, spec, path))
         else:
-            self._adopt(spec, by=path)
+            self._adopt(spec, content.get("remember", True), content.get("by", path))
 
     def _begin_with(self, title: str) -> None:
         """Take a preset and run it."""

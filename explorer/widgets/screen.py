@@ -31,6 +31,7 @@ from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
 from explorer.widgets.drawing import ExperimentPanel
 from explorer.widgets.looking import PointPanel
+from explorer.widgets.moving import Handles
 from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
@@ -85,6 +86,7 @@ class Screen:
         self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
         self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
+        self.handles = Handles(self.pictures["Truth"])
         self._panels: dict[str, Panel] = {}  # what the pictures show
         self._height = 0.5  # where the row of the profile is
         for name, picture in self.pictures.items():
@@ -171,6 +173,7 @@ class Screen:
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = stale and not self.walk.walked
         self.pointing.mark(stale)
+        self.handles.show(spec)
         old = stale and self._selected not in ("Compare", "Parameter")  # which are not of the run on the screen
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
@@ -274,6 +277,9 @@ class Screen:
     def _point(self, picture: Any, content: Mapping[str, Any], _: Any) -> None:
         """Look at what was clicked: of the reconstruction the point's response, else the values along the row."""
         with self._lock:
+            if "part" in content:
+                self.handles.receive(content)
+                return
             try:
                 row, column = (min(max(float(f), 0.0), 1.0) for f in content["at"])
             except (KeyError, TypeError, ValueError):

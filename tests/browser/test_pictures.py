@@ -125,5 +125,44 @@ def test_values_and_colours(page):
     _shot(page, "values-900")
 
 
+def test_a_part_of_a_phantom_is_dragged_and_steered(page):
+    _wide(page, 1400)
+    _named(page, "Preset").click()
+    page.locator("[role=option]", has_text="Drag a phantom").click()
+    handle = _named(page, "Part 3 of 5: rectangle")
+    handle.wait_for()
+    field = _named(page, "Truth: Parts")
+    written = "document.querySelector(\"[aria-label='Truth: Parts']\").value"
+    start = field.input_value()
+    _until(page, "document.querySelector('.ex-progress progress').value === 1")
+    truth = page.locator(".explorer .ex-pictures canvas").first
+    before = truth.evaluate("c => c.toDataURL()")
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 40, y + 60, steps=8)
+    page.wait_for_selector(".ex-outline .ex-ghost", state="attached")
+    page.mouse.up()
+    page.wait_for_selector(".ex-outline .ex-ghost", state="detached")
+    moved = handle.bounding_box()
+    assert abs(moved["x"] - box["x"] + 40) < 2
+    assert abs(moved["y"] - box["y"] - 60) < 2
+    _shot(page, "drag")
+    page.wait_for_selector(".ex-said >> text=Part 3, rectangle at (")
+    assert truth.evaluate("c => c.toDataURL()") != before
+    dropped = field.input_value()
+    assert dropped != start
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"dropped => {written} !== dropped", arg=dropped)
+    page.keyboard.press("u")
+    page.wait_for_function(f"dropped => {written} === dropped", arg=dropped)
+    page.keyboard.press("u")
+    page.wait_for_function(f"start => {written} === start", arg=start)
+    names = page.evaluate(NAMES)
+    assert all(names)
+    assert len(set(names)) == len(names)
+
+
 def test_the_console_is_silent(page):
     assert page.said == []
