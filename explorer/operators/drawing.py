@@ -103,6 +103,7 @@ def sampled_places(title: str, what: str, shape: tuple[int, ...], kept: Tensor, 
     kept, columns = kept.cpu(), shape[-1]
     index = torch.full((shape[0] if len(shape) == 2 else 1, columns), -1)
     index.view(-1)[kept] = torch.arange(len(kept))
+    index.view(-1)[kept[datum]] = datum  # others may share its place
     place = torch.tensor([[int(kept[datum]) // columns, int(kept[datum]) % columns]], dtype=torch.float64)
     if len(shape) == 1:
         index = index.expand(max(1, columns // 8), columns)

@@ -41,7 +41,7 @@ function numberRow(row, send) {
   });
   onEntered(exact, () => row.text, send);
   const nodes = [slider, make("span", { class: "ex-exact" }, exact, unit)];
-  if (row.play) nodes.unshift(player(slider));
+  if (row.play) nodes.unshift(player(slider, row.name));
   return {
     nodes,
     named: [slider, exact],
@@ -67,8 +67,9 @@ function numberRow(row, send) {
 }
 
 // Moves a slider from where it is to its end, or from its beginning if it is there.
-function player(slider) {
-  const button = make("button", { type: "button", class: "ex-play", "aria-label": "Play", "aria-pressed": "false" }, "▶");
+function player(slider, name) {
+  const label = `Play: ${name}`;
+  const button = make("button", { type: "button", class: "ex-play", "aria-label": label, "aria-pressed": "false" }, "▶");
   let timer = 0;
   const stop = () => {
     clearInterval(timer);

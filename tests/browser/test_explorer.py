@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.console import errors_of
+
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 SHOTS = Path(os.environ.get("EXPLORER_SCREENSHOTS") or Path(__file__).parent / "artifacts")
@@ -55,9 +57,7 @@ def page(lab, browser):
     """Open the notebook, run its cell, wait for the curves, and watch the console and the network."""
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
-    page.said, page.asked = [], []
-    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.said, page.asked = errors_of(page), []
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
@@ -347,9 +347,9 @@ def test_the_iterates_play(page):
     _named(page, "Iterate shown").focus()
     page.keyboard.press("Home")
     _until(page, "document.querySelectorAll('.ex-caption b')[2].textContent === 'Reconstruction, step 1'")
-    page.get_by_label("Play", exact=True).click()
+    _named(page, "Play: Iterate shown").click()
     _until(page, "/step (?!1$)/.test(document.querySelectorAll('.ex-caption b')[2].textContent)")
-    page.get_by_label("Play", exact=True).click()
+    _named(page, "Play: Iterate shown").click()
 
 
 def test_pictures_share_the_cursor_and_the_part_that_is_looked_at(page):

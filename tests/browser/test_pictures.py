@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.console import errors_of
 from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, _named, _settle, _shot, _theme, _until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -14,9 +15,7 @@ def page(lab, browser):
     """Open the notebook, run its cell, and wait for the pictures."""
     page = browser.new_page()
     page.set_default_timeout(60_000)
-    page.said = []
-    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.said = errors_of(page)
     page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     _until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")

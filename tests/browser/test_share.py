@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import explorer as ex
+from tests.browser.console import errors_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -21,9 +22,7 @@ def page(lab, browser):
     browser.grant_permissions(["clipboard-read", "clipboard-write"])
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
-    page.said = []
-    page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.said = errors_of(page)
     page.goto(ex.to_link(SPEC, f"{lab.url}/doc/tree/explorer.ipynb"))
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
