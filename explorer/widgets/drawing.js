@@ -1,6 +1,8 @@
 // A drawing: a small picture, and lines and dots over it. Sizes are in pixels of the picture, whose first one has its
-// middle at (0, 0). A click tells its row and column.
+// middle at (0, 0). Where the cursor rests, and a click, tell their row and column.
 
+//: milliseconds after which a cursor rests
+const REST = 150;
 const SVG = "http://www.w3.org/2000/svg";
 const dark = () => document.body.dataset.jpThemeLight === "false";
 const make = (name, attributes = {}) => {
@@ -38,6 +40,27 @@ function render({ model, el }) {
   const [title, note] = ["b", "span"].map((tag) => document.createElement(tag));
   caption.append(title, note);
   el.append(frame, caption);
+  let resting = 0;
+  let kept = false; // by a click, until the cursor leaves
+  const send = (event) => {
+    const svg = frame.querySelector("svg");
+    if (!model.get("click") || !svg) return;
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    model.send({ place: [at.y, at.x] });
+  };
+  frame.addEventListener("pointermove", (event) => {
+    clearTimeout(resting);
+    if (!kept && event.pointerType === "mouse" && !event.buttons) resting = setTimeout(send, REST, event);
+  });
+  frame.addEventListener("pointerleave", () => {
+    clearTimeout(resting);
+    kept = false;
+  });
+  frame.addEventListener("click", (event) => {
+    clearTimeout(resting);
+    kept = true;
+    send(event);
+  });
   const draw = () => {
     el.classList.toggle("ex-absent", !model.get("there"));
     const [top, left, bottom, right] = model.get("view");
@@ -62,12 +85,8 @@ function render({ model, el }) {
     svg.classList.toggle("ex-clickable", Boolean(model.get("click")));
     if (model.get("click")) {
       const hint = make("title");
-      hint.textContent = `Click for ${model.get("click")}`;
+      hint.textContent = `Point at a place for ${model.get("click")}; click to keep it`;
       svg.append(hint);
-      svg.addEventListener("click", (event) => {
-        const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-        model.send({ place: [at.y, at.x] });
-      });
     }
     frame.replaceChildren(svg);
     title.textContent = model.get("title");
@@ -80,6 +99,7 @@ function render({ model, el }) {
   return () => {
     model.off("change", draw);
     themed.disconnect();
+    clearTimeout(resting);
   };
 }
 

@@ -28,7 +28,7 @@ _CLICK = "the datum measured there"
 
 
 class Sketch(anywidget.AnyWidget):
-    """Shows one :class:`explorer.figures.experiments.Scene`; a click is told as ``{"place": [row, column]}``.
+    """Shows one :class:`explorer.figures.experiments.Scene`; ``{"place": [row, column]}`` is where a cursor rests.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Sketch(anywidget.AnyWidget):
     stretch : bool
         Whether rows and columns may have different sizes.
     title, note, description, click : str
-        Caption, a fact about it, the whole in words, and what a click shows (nothing if empty).
+        Caption, a fact about it, the whole in words, and what a place shows (nothing if empty).
     there : bool
         Whether there is anything to show.
     """

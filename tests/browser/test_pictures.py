@@ -54,11 +54,14 @@ def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
     _named(page, "Preset").click()
     page.locator("[role=option]", has_text="Tomography from 30 angles").click()
     _until(page, f"{DRAWN} > 20")
-    before = page.locator(".ex-look:visible .ex-notes").inner_text()
-    page.locator("svg.ex-drawing:visible").first.click(position={"x": 60, "y": 60})
-    page.wait_for_function(
-        "before => document.querySelectorAll('.ex-look .ex-notes')[1].innerText !== before", arg=before
-    )
+    notes, drawing = page.locator(".ex-look:visible .ex-notes"), page.locator("svg.ex-drawing:visible").first
+    for look, x, y in ((drawing.hover, 100, 70), (drawing.click, 60, 60)):  # a cursor that rests chooses as well
+        before = notes.inner_text()
+        page.wait_for_timeout(200)
+        look(position={"x": x, "y": y})
+        page.wait_for_function(
+            "before => document.querySelectorAll('.ex-look .ex-notes')[1].innerText !== before", arg=before
+        )
     for width in (1400, 900):
         _wide(page, width)
         assert page.evaluate(CLIPPED) == []
