@@ -19,6 +19,7 @@ from explorer.catalogue import SpecError, solvers
 from explorer.engine.build import build
 from explorer.engine.compat import compatible
 from explorer.engine.problem import Problem
+from explorer.engine.quickest import quickest
 from explorer.engine.run import prepare
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import largest_step
@@ -133,7 +134,7 @@ def advise(spec: RunSpec) -> Advice:
     --------
     >>> found = advise(RunSpec(problem={"name": "camera", "params": {"size": 32}}))
     >>> [s.spec.solver.name for s in found.suggestions]
-    ['tikhonov', 'cgls', 'pdhg']
+    ['tikhonov', 'cgls', 'admm']
     """
     taken = estimate(spec)
     if taken.refusal:
@@ -255,8 +256,8 @@ def _candidates(facts: _Facts) -> Iterator[Candidate]:
         why = "Edges survive where squares blur them, if the truth is made of pieces: total variation."
         if A.codomain.size < A.domain.size:
             why = "Fewer data than unknowns: total variation fills in what is missing, if the truth is made of pieces."
-        prior = {"name": "tv", "params": {"weight": _weight(facts)}}
-        yield {"solver": "pdhg", "prior": prior, "rule": "fixed"}, why
+        prior, (solver, quick) = {"name": "tv", "params": {"weight": _weight(facts)}}, quickest(A)[0]
+        yield {"solver": solver, "prior": prior, "rule": "fixed"}, f"{why} {quick}"
     falls = facts.decay.kind != "none" if facts.decay is not None else A.codomain.size >= A.domain.size
     if falls:  # on a flat spectrum its λ is too large
         why = "It projects onto a small space and chooses λ there in every step: no stopping to get wrong."
@@ -273,9 +274,8 @@ def _with_prior(facts: _Facts) -> Iterator[Candidate]:
     if direct:
         yield accelerated
     if prior.splits:
-        yield {"solver": "pdhg", "rule": "fixed"}, "The prior splits as g(K x): neither A nor K has to be inverted."
-        why = "Few, costly steps: each solves a linear system; good where an application is cheap."
-        yield {"solver": "admm", "rule": "fixed"}, why
+        for solver, why in quickest(facts.problem.A):
+            yield {"solver": solver, "rule": "fixed"}, why
     if prior.has_prox and not direct:
         yield accelerated
     yield {"solver": "douglas_rachford", "rule": "fixed"}, "It needs no step length from the norm of A."

@@ -12,6 +12,7 @@ from explorer.catalogue import SHELVES, Component, SpecError
 from explorer.engine.compat import compatible
 from explorer.engine.links import from_link, is_link
 from explorer.engine.presets import presets, thumbnails
+from explorer.engine.quickest import first_choice
 from explorer.engine.run import prepare
 from explorer.engine.spec import RunSpec
 from explorer.widgets import knobs
@@ -136,9 +137,13 @@ def fit(spec: RunSpec, keep: Collection[str]) -> RunSpec | None:
 
 
 def _changes(spec: RunSpec, fields: Collection[str], keep: Collection[str]) -> Iterator[RunSpec]:
-    """Yield specifications with one of the fields changed; a new problem may bring its own operator."""
+    """Yield specifications with one of the fields changed, the quickest solver for a prior that splits before others.
+
+    A new problem may bring its own operator.
+    """
     for field in (f for f in fields if f not in keep):
-        for name in SHELVES[RunSpec.kinds[field]]:
+        first = first_choice(spec) if field == "solver" else None
+        for name in sorted(SHELVES[RunSpec.kinds[field]], key=lambda name: name != first):
             yield spec.replace(**{field: name})
             if field == "problem" and "operator" not in keep:
                 yield spec.replace(problem=name, operator=None)

@@ -60,10 +60,28 @@ def test_reasons_follow_the_properties():
     assert (first.solver.name, first.prior.name) == ("fista", "l1")
     assert ex.run(first).metrics["relative_error"] < 0.5 * ex.run(spikes).metrics["relative_error"]
     split = ex.advise(small(prior={"name": "tv", "params": {"weight": 0.01}}, solver="fista"))
-    assert split.suggestions[0].spec.solver.name == "pdhg"
+    assert split.suggestions[0].spec.solver.name == "admm"
     assert split.suggestions[0].spec.prior.params["weight"] == 0.01
     inverse = ex.RunSpec(problem="matrix_inverse", operator=None, noise="none", solver="newton_schulz")
     assert ex.advise(inverse).suggestions[0].spec.solver.name == "newton_schulz"
+
+
+@pytest.mark.parametrize(
+    ("operator", "quickest"),
+    [
+        ("identity", "accelerated_pdhg"),
+        ({"name": "random_mask", "params": {"observed": 0.5}}, "accelerated_pdhg"),
+        ("gaussian_blur", "admm"),
+        ("radon", "pdhg"),
+    ],
+)
+def test_total_variation_is_suggested_with_the_quickest_method(operator, quickest):
+    """Chosen before, and as an idea; its reason is said."""
+    chosen = ex.advise(small(operator=operator, prior="tv", solver="fista")).suggestions[0]
+    assert chosen.spec.solver.name == quickest
+    assert ("quickest of ours" in chosen.why) == (quickest != "pdhg")
+    ideas = [s.spec for s in ex.advise(small(operator=operator)).suggestions if s.spec.prior.name == "tv"]
+    assert [spec.solver.name for spec in ideas] == [quickest]
 
 
 def test_the_estimated_time_is_near_the_true_one():

@@ -301,6 +301,17 @@ def test_a_disabled_choice_can_be_taken_with_the_changes_that_it_needs(make):
     assert 'role="status"' in w._message.value
 
 
+@pytest.mark.parametrize(
+    ("operator", "quickest"), [("identity", "accelerated_pdhg"), ("gaussian_blur", "admm"), ("radon", "pdhg")]
+)
+def test_total_variation_comes_with_the_quickest_solver_for_the_operator(make, operator, quickest):
+    w = make(problem={"name": "blocks_image", "params": {"size": 32}}, operator=operator)
+    report(w, id="prior", value="tv", fit=True)
+    assert w.wait(60)
+    assert (w.spec.prior.name, w.spec.solver.name) == ("tv", quickest), w._message.value
+    assert "Changed to fit: solver to " in w._message.value
+
+
 def test_the_page_answers_every_message_even_a_wrong_one(make):
     w = make()
     for message in ({"id": "no.such.row", "value": 1}, {"id": "seed", "value": None}, {}, {"open": "no_such"}):
