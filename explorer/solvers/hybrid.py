@@ -100,13 +100,14 @@ def _bidiagonal(A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected
         _, beta = U.extend(of_y(A(of_x.back(V.vectors[..., -1, :]))))
         _, alpha = V.extend(of_x(A.adjoint(of_y.back(U.vectors[..., -1, :]))))
         B = columns.append(torch.nn.functional.pad(torch.stack((diagonal, beta), -1), (V.length - 2, 0)))
+        right = _first(first, B.shape[-1] + 1)
         if gradient:
             last = torch.zeros_like(B[..., :1, :])
             last[..., 0, -1] = alpha * beta
             z, chosen = rule.solve(torch.cat((B.mT @ B, last), -2), _first(steep, B.shape[-1] + 1))
         else:
-            z, chosen = rule.solve(B, _first(first, B.shape[-1] + 1))
-        residual = torch.linalg.vector_norm((B @ z[..., None])[..., 0] - _first(first, B.shape[-1] + 1), dim=-1)
+            z, chosen = rule.solve(B, right)
+        residual = torch.linalg.vector_norm((B @ z[..., None])[..., 0] - right, dim=-1)
         x = of_x.back(V.combine(z.to(V.array.dtype)))
         yield Step(
             x if x0 is None else x0 + x,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Help, SpecError, rules
-from explorer.linalg import Blocks, safe_divide
+from explorer.linalg import Blocks, safe_divide, safe_inverse
 from explorer.operators.base import AnySpace, LinearOperator
 
 Choice = Annotated[
@@ -64,7 +64,7 @@ class Projected:
         self.choice, self.regularization = choice, regularization
         self.noise_norm, self.tau = noise_norm, tau
         self.goal = None if noise_norm is None else tau * noise_norm
-        self.weights: list[Tensor] = []
+        self.weights: tuple[float | Tensor, int] = (0.0, 0)  # their sum and number
 
     def solve(self, matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``argmin_z ‖C z − r‖² + λ ‖z‖²`` and λ.
@@ -129,14 +129,17 @@ class Projected:
             return torch.zeros_like(outside2) + self.regularization
         weight = torch.ones_like(outside2)
         if self.choice == "weighted_gcv":
-            self.weights.append(_weight(s, data2, outside2, rows).clamp(max=1))
-            weight = torch.stack(self.weights).mean(0)
+            total, number = self.weights
+            self.weights = total + _weight(s, data2, outside2, rows).clamp(max=1), number + 1
+            weight = self.weights[0] / self.weights[1]
+
+        squares = s**2
 
         def score(values: Tensor) -> Tensor:
-            lost = safe_divide(values[..., None], s**2 + values[..., None])
-            residual2 = (lost**2 * data2).sum(-1) + outside2
             if self.choice not in ("gcv", "weighted_gcv"):
                 return self._score(values, s, data2, outside2)
+            lost = safe_divide(values[..., None], squares + values[..., None])
+            residual2 = (lost**2 * data2).sum(-1) + outside2
             free = rows - weight * (s.shape[-1] - lost.sum(-1))
             return torch.where(free > 0, residual2 / free**2, torch.inf)
 
@@ -171,7 +174,7 @@ class Projected:
 
 def _svd(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the factors of a matrix, and where it and `right` are finite; zeros stand in where they are not."""
-    fine = matrix.isfinite().all(-1).all(-1) & right.isfinite().all(-1)
+    fine = (0 * matrix).sum((-2, -1)) + (0 * right).sum(-1) == 0  # 0 · ∞ is not a number
     return *torch.linalg.svd(torch.where(fine[..., None, None], matrix, 0), full_matrices=False), fine[..., None]
 
 
@@ -187,12 +190,11 @@ def _search(score: Callable[[Tensor], Tensor], strongest: Tensor, weakest: Tenso
         scores = score(grid.exp())
         if first:
             best = torch.where((scores <= 0).any(0), (scores <= 0).to(torch.int8).argmax(0), CANDIDATES - 1)
-            ends = best - 1, best
+            around = torch.stack((best - 1, best, best))
         else:
             best = scores.nan_to_num(nan=torch.inf).argmin(0)
-            ends = best - 1, best + 1
-        at = lambda i, grid=grid: grid.gather(0, i.clamp(0, CANDIDATES - 1)[None])[0]  # noqa: E731
-        chosen, high, low = at(best), at(ends[0]), at(ends[1])
+            around = torch.stack((best - 1, best, best + 1))
+        high, chosen, low = grid.gather(0, around.clamp(0, CANDIDATES - 1))
     return chosen.exp()
 
 
@@ -203,11 +205,13 @@ def _weight(s: Tensor, data2: Tensor, outside2: Tensor, rows: int) -> Tensor:
     ``ω = rows N′ / (N′ T − 2 N T′)``.
     """
     least = s[..., -1:] ** 2
-    inverse = safe_divide(torch.ones_like(s), s**2 + least)
-    half = (least * data2 * s**2 * inverse**3).sum(-1)  # N′ / 2
-    trace, slope = (s**2 * inverse).sum(-1), (s**2 * inverse**2).sum(-1)
-    misfit = ((least * inverse) ** 2 * data2).sum(-1) + outside2
-    return safe_divide(rows * half, half * trace + misfit * slope)
+    squares = s**2
+    inverse = safe_inverse(squares + least)
+    kept, lost = squares * inverse, least * inverse
+    steep, missed = kept * inverse, lost * data2
+    half = (missed * steep).sum(-1)  # N′ / 2
+    misfit = (lost * missed).sum(-1) + outside2
+    return safe_divide(rows * half, half * kept.sum(-1) + misfit * steep.sum(-1))
 
 
 class Basis:
@@ -249,10 +253,9 @@ class Basis:
         vector = vector - (again[..., None, :] @ V)[..., 0, :]
         norm = torch.linalg.vector_norm(vector, dim=-1)
         # what is left of a vector in the span is rounding, no direction
-        size2 = (inside.abs() ** 2).sum(-1) + norm**2
-        gone = norm**2 <= (10 * torch.finfo(norm.dtype).eps) ** 2 * size2
-        norm = norm.masked_fill(gone, 0)
-        self.append(safe_divide(torch.ones_like(norm), norm)[..., None] * vector)
+        size = torch.hypot(torch.linalg.vector_norm(inside, dim=-1), norm)
+        norm = norm.masked_fill(norm <= 10 * torch.finfo(norm.dtype).eps * size, 0)
+        self.append(safe_inverse(norm)[..., None] * vector)
         return inside + again, norm
 
     def combine(self, coefficients: Tensor) -> Tensor:
