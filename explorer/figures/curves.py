@@ -124,20 +124,30 @@ def convergence(run: Run, dark: bool = False, shown: int | None = None) -> Any:
     return figure
 
 
+def curve_points(
+    curves: list[Curve], noise: float | None
+) -> list[tuple[str, NDArray[np.floating], NDArray[np.floating]]]:
+    """Return name, x and y of every line of :func:`curve_figure`: the curves, and the noise level beside a residual."""
+    lines = [(curve.name, curve.x, curve.y) for curve in curves]
+    if curves and noise is not None and curves[0].name.startswith("residual"):
+        lines.append(("noise level ‖n‖ / ‖y‖", curves[0].x[[0, -1]], np.full(2, noise)))
+    return lines
+
+
 def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, int], dark: bool = False) -> Any:
     """Return the convergence figure of curves that may still be growing."""
     import plotly.graph_objects as go
 
     figure = go.Figure(layout=layout("step", "relative norm", dark, _decades(curves)))
     colours = palette(dark)
-    for index, curve in enumerate(curves):
-        line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
-        mode = "lines+markers" if len(curve.x) < 4 else "lines"
-        figure.add_scatter(x=curve.x, y=curve.y, name=curve.name, mode=mode, line=line, marker={"size": 7})
-    if curves and noise is not None and curves[0].name.startswith("residual"):
-        x = curves[0].x[[0, -1]]
-        line = {"color": colours.faint, "dash": "dot", "width": 1.5}
-        figure.add_scatter(x=x, y=[noise, noise], name="noise level ‖n‖ / ‖y‖", mode="lines", line=line)
+    for index, (name, x, y) in enumerate(curve_points(curves, noise)):
+        if index < len(curves):
+            line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
+            mode = "lines+markers" if len(x) < 4 else "lines"
+            figure.add_scatter(x=x, y=y, name=name, mode=mode, line=line, marker={"size": 7})
+        else:
+            line = {"color": colours.faint, "dash": "dot", "width": 1.5}
+            figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
     for name, step in steps.items():
         other = [s for n, s in steps.items() if n != name]
         left = bool(other) and step < other[0]

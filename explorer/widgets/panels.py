@@ -18,7 +18,7 @@ import traitlets
 from explorer.catalogue import SHELVES, Component, source
 from explorer.engine.cite import cite
 from explorer.engine.spec import RunSpec
-from explorer.figures.curves import Curve, curve_figure
+from explorer.figures.curves import Curve, curve_figure, curve_points
 from explorer.figures.words import Note
 from explorer.widgets.canvas import HERE
 
@@ -150,15 +150,15 @@ class Chart:
 
     def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
         """Show curves of a run under way; only their points are sent if the same curves are there already."""
-        new = curve_figure(list(curves), noise, {}, dark)
+        lines = curve_points(list(curves), noise)
         with self._lock:
-            if [t.name for t in new.data] != [t.name for t in self._figure.data] or self._figure.layout.shapes:
-                self.show(new)
+            if [t.name for t in self._figure.data] != [name for name, *_ in lines] or self._figure.layout.shapes:
+                self.show(curve_figure(list(curves), noise, {}, dark))
                 return
-            self._figure, self._sent = new, ([], self._sent[1])
+            self._sent = [], self._sent[1]  # a whole figure would take many times as long as its points
             with self.widget.batch_update():
-                for trace, points in zip(self.widget.data, new.data, strict=False):
-                    trace.x, trace.y = points.x, points.y
+                for trace, (_, x, y) in zip(self.widget.data, lines, strict=False):
+                    trace.x, trace.y = x, y
 
     def fit(self, width: int) -> None:
         """Fill a place of another width."""

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from explorer.figures.curves import Curve
 from explorer.widgets.panels import Chart
 
 
@@ -54,3 +55,18 @@ def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
     chart.show(figure(1.6))
     assert tuple(chart.widget.layout.yaxis.range) == (0, 5)
     assert chart.widget.layout.width == 700
+
+
+def test_curves_that_grow_send_their_points_alone(chart, monkeypatch):
+    curves = [Curve("residual", np.arange(1.0, n), 1 / np.arange(1.0, n)) for n in (6, 9)]
+    chart.grow(curves[:1], 0.1, False)
+    sent = []
+    monkeypatch.setattr(chart.widget, "_send_update_msg", lambda **said: sent.append(said))
+    chart.grow(curves[1:], 0.1, False)
+    (said,) = sent
+    assert set(said["restyle_data"]) == {"x", "y"}
+    assert not said["relayout_data"]
+    residual, noise = chart.widget.data[:2]
+    np.testing.assert_array_equal(residual.y, curves[1].y)
+    assert noise.name == "noise level ‖n‖ / ‖y‖"
+    np.testing.assert_array_equal(noise.x, [1.0, 8.0])
