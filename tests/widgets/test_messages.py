@@ -1,0 +1,56 @@
+"""What the kernel sends to a page: how much at once, and nothing twice."""
+
+import json
+
+import ipywidgets
+import pytest
+
+from explorer.engine.driver import Snapshot
+from explorer.widgets.screen import TABS
+from tests.widgets.page import report
+
+#: bytes that a change of a widget's state may have
+MOST = 300 * 1024
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Return a list of the widget, its changed values and the bytes of every change of a state that is sent."""
+    found = []
+
+    def note(widget, message, buffers=None):
+        if widget.comm is not None and message.get("method") == "update":  # what is set before goes with the opening
+            size = len(json.dumps(message["state"])) + sum(memoryview(b).nbytes for b in buffers or ())
+            found.append((widget, {*message["state"], *(path[0] for path in message["buffer_paths"])}, size))
+
+    monkeypatch.setattr(ipywidgets.Widget, "_send", note)
+    return found
+
+
+def test_no_change_of_a_state_is_large_whatever_picture_is_looked_at(make, sent):
+    w = make(problem={"name": "shepp_logan", "params": {"size": 512}}, stop={"name": "budget", "params": {"steps": 3}})
+    report(w, opened=True)
+    report(w, open="preset", kind="preset")
+    assert w.wait(60)
+    assert w._screen._chart is not None
+    w._screen._chart._arrived({"new": {"drawn": True}})  # as a page says that has drawn its figure
+    w.run().result(60)
+    for tab in ("Profile", "Values", "Point", "Experiment", "Convergence"):
+        w._screen.tabs.selected = TABS.index(tab)
+        assert w.wait(60)
+    largest = max(sent, key=lambda change: change[2])
+    assert 512 * 512 < largest[2] < MOST, largest[1:]  # that of a picture, one byte a pixel
+
+
+def test_a_frame_sends_the_pixels_of_two_pictures_and_no_setting_again(make, sent):
+    w = make(problem={"name": "shepp_logan", "params": {"size": 64}}, stop={"name": "budget", "params": {"steps": 3}})
+    job = w.run()
+    job.result(60)
+    x, history = w.result.x, w.result.history
+    for step in (2, 3):
+        sent.clear()
+        w._updated(job, Snapshot(step, x + 0.1 * step, history, 0.5, 0.1, 0.1, {"A": step}))
+    pixels = [widget for widget, changed, _ in sent if "pixels" in changed]
+    assert sorted(widget.title[:5] for widget in pixels) == ["Error", "Recon"]
+    assert not {"table", "table_dark", "groups"} & set().union(*(changed for _, changed, _ in sent))
+    assert sum(size for *_, size in sent) < 2 * 64 * 64 + 4096
