@@ -2,7 +2,8 @@
 
 Ratios to aim at: a solver in place without a truth at most 1.4 times its operator applications, textbook form 2; the
 driver with error and best at most 1.3 times the solver; ``import explorer`` at most 1.15 times ``import torch``. A
-dragged λ redraws within 100 ms of kernel time. ``--aims [group …]`` prints only what :mod:`tests.benchmarks.aims` has.
+dragged λ redraws within 100 ms of kernel time. ``--aims [group …]`` prints only what :mod:`tests.benchmarks.aims` has,
+``--widget`` only what :mod:`tests.benchmarks.interface` finds in a browser.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -29,9 +30,10 @@ from explorer.engine.spec import Choice, RunSpec
 from explorer.linalg import Ledger, Space
 from explorer.operators.base import DenseMatrix, LinearOperator
 from explorer.solvers.steps import Step
-from tests.benchmarks.aims import GROUPS
+from tests.benchmarks.aims import GROUPS, Aim
 from tests.benchmarks.baseline import own, record
 from tests.benchmarks.cases import begin, offers
+from tests.benchmarks.interface import measured
 
 SIZE, ROUNDS = 256, 7
 #: rows of the dense matrix, which has one column a pixel
@@ -44,14 +46,17 @@ def main() -> int:
     parser.add_argument("--record", nargs="*", metavar="SOLVER", help="record the counts of a step, by default of all")
     parser.add_argument("--solver", nargs="*", default=[], help="time these solvers only")
     parser.add_argument("--aims", nargs="*", metavar="GROUP", help=f"only these, by default all of {', '.join(GROUPS)}")
+    parser.add_argument("--widget", action="store_true", help="only the interface, in a browser")
     options = parser.parse_args()
     if options.record is not None:
         record(options.record)
         return 0
+    if options.widget:
+        return aims({"widget": measured})
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if options.aims is not None:
-        return aims(options.aims)
+        return aims({name: GROUPS[name] for name in options.aims or GROUPS})
     _say(f"import explorer / import torch: {import_ratio():.3f}")
     _say(f"first picture after the start in a warm process: {first_picture():.3f} s")
     walked, changed = (1e3 * statistics.median(seconds) for seconds in dragged())
@@ -63,14 +68,14 @@ def main() -> int:
         for solver in options.solver or solvers:
             if own(solver) and (row := _row(solver, problem)) is not None:
                 _say(f"{name:14} {solver:24} {1e3 * row[0]:10.2f} {row[1]:18.2f} {row[2]:16.2f}")
-    return aims()
+    return aims({**GROUPS, "widget": measured})
 
 
-def aims(groups: Sequence[str] = ()) -> int:
+def aims(groups: Mapping[str, Callable[[], Iterator[Aim]]]) -> int:
     """Print what was aimed at and what was found; those beyond the aim have a mark."""
-    _say(f"\n{'':2}{'medians of ratios':80} {'found':>8} {'at most':>8}")
-    for group in groups or GROUPS:
-        for name, found, at_most in GROUPS[group]():
+    _say(f"\n{'':2}{'medians':80} {'found':>8} {'at most':>8}")
+    for lines in groups.values():
+        for name, found, at_most in lines():
             _say(f"{'' if found <= at_most else '!':2}{name:80} {found:8.2f} {at_most:8g}")
     return 0
 

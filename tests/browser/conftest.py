@@ -1,125 +1,24 @@
-"""A JupyterLab of its own, with fresh settings, and a Chromium that looks at it."""
+"""One JupyterLab and one Chromium for all tests of the browser."""
 
-import contextlib
-import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-OVERRIDES = ROOT / "share/jupyter/lab/settings/overrides.json"
-CELL = "import explorer as ex\n\nw = ex.Explorer()\nw"
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A running JupyterLab.
-
-    Attributes
-    ----------
-    url : str
-        Where it listens.
-    folder : Path
-        Its root, which holds ``explorer.ipynb``.
-    """
-
-    url: str
-    folder: Path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _write_settings(folder: Path) -> None:
-    """Give the fresh Lab the settings that the package ships as overrides."""
-    for plugin, values in json.loads(OVERRIDES.read_text("utf-8")).items():
-        package, name = plugin.rsplit(":", 1)
-        file = folder / package / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values), encoding="utf-8")
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError):
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    return False
+from tests.browser.server import Lab, chromium_browser, jupyterlab
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Yield a JupyterLab on a free port; it and its kernels are gone afterwards."""
-    base = tmp_path_factory.mktemp("lab")
-    folder = base / "root"
-    folder.mkdir()
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "explorer.ipynb")
-    _write_settings(base / "settings")
-    port = _free_port()
-    fresh = {"CONFIG": "config", "DATA": "data", "RUNTIME": "runtime"}
-    env = {**os.environ, **{f"JUPYTER_{name}_DIR": str(base / value) for name, value in fresh.items()}}
-    env |= {
-        "JUPYTERLAB_SETTINGS_DIR": str(base / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(base / "workspaces"),
-        "IPYTHONDIR": str(base / "ipython"),
-        "EXPLORER_DATA": str(base / "files"),
-        "PYTHONPATH": str(ROOT),
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.port={port}", "--allow-root"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
-    command += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
-    command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    log = base / "server.log"
-    with log.open("wb") as sink:
-        server = subprocess.Popen(command, cwd=folder, env=env, stdout=sink, stderr=subprocess.STDOUT)
-    try:
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
-        while not _answers(f"{url}/api"):
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"JupyterLab did not start:\n{log.read_text('utf-8')[-3000:]}")
-            time.sleep(0.2)
-        yield Lab(url, folder)
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """Yield a headless Chromium with a fresh profile."""
-    from playwright.sync_api import sync_playwright
-
     home = tmp_path_factory.mktemp("profile")
-    with sync_playwright() as play:
-        context = play.chromium.launch_persistent_context(
-            str(home), executable_path=chromium, args=CHROMIUM, headless=True, viewport={"width": 1400, "height": 1000}
-        )
+    with chromium_browser(chromium, home) as context:
         yield context
-        context.close()
     shutil.rmtree(home, ignore_errors=True)
