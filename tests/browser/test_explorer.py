@@ -416,8 +416,11 @@ def test_dark_pages_have_dark_figures(page):
     page.wait_for_timeout(1000)
     _shot(page, "light-1400")
     if os.environ.get("EXPLORER_UPDATE_SCREENSHOT"):
-        README.parent.mkdir(parents=True, exist_ok=True)
+        page.set_viewport_size({"width": 1400, "height": 1250})  # all of it in one view
+        page.evaluate("document.activeElement.blur()")
+        page.wait_for_timeout(1000)
         page.locator(".explorer").screenshot(path=README)
+        page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_a_page_opened_again_shows_the_same(page):
