@@ -1,7 +1,8 @@
 """What a person has chosen outlives the kernel, and the notebook shows the last picture without one."""
 
-import nbformat
 import pytest
+
+from tests.browser.server import SESSION, open_notebook, run_all, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -9,7 +10,6 @@ PATIENCE = 60_000
 CELL = """import explorer as ex
 w = ex.Explorer(problem={"name": "blocks", "params": {"size": 64}}, operator="gaussian_blur", solver="cgls")
 w"""
-CONTEXT = "window.jupyterapp?.shell.currentWidget?.sessionContext"
 #: seed of the settings that the notebook on the page keeps, as it would be saved now
 SEED = """JSON.parse(window.jupyterapp.shell.currentWidget.content.model.cells.get(0).outputs.toJSON()
     .map(output => output.data?.["application/vnd.explorer.state+json"]).find(Boolean)?.spec ?? "{}").seed"""
@@ -18,30 +18,17 @@ SEED = """JSON.parse(window.jupyterapp.shell.currentWidget.content.model.cells.g
 @pytest.fixture(scope="module")
 def page(lab, browser):
     """Open a notebook of its own and run its cell."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, lab.folder / "kept.ipynb")
+    write_notebook(lab.folder / "kept.ipynb", CELL)
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
-    _open(page, lab)
-    _until(page, f"{CONTEXT}?.session?.kernel?.status === 'idle'")
-    _run_cell(page)
+    open_notebook(page, f"{lab.url}/doc/tree/kept.ipynb")
+    run_all(page)
     yield page
     page.close()
 
 
-def _open(page, lab):
-    page.goto(f"{lab.url}/doc/tree/kept.ipynb")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-
-
 def _until(page, condition):
     page.wait_for_function(condition, timeout=PATIENCE)
-
-
-def _run_cell(page):
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")  # not waited for
-    page.wait_for_selector(".explorer:not(.jupyter-widgets-disconnected) .ex-controls fieldset")
 
 
 def _seed(page):
@@ -63,12 +50,12 @@ def test_the_notebook_keeps_what_was_chosen_and_the_last_picture(page):
 
 
 def test_after_a_restart_of_the_kernel_the_cell_restores_the_choices(page):
-    page.evaluate(f"() => {{ {CONTEXT}.session.kernel.restart(); }}")
+    page.evaluate(f"() => {{ {SESSION}.session.kernel.restart(); }}")
     page.wait_for_selector(".explorer.jupyter-widgets-disconnected")
     notice = "getComputedStyle(document.querySelector('.explorer'), '::before').content"
     assert "Run this cell again" in page.evaluate(notice)
-    _until(page, f"{CONTEXT}.session.kernel.status === 'idle'")
-    _run_cell(page)
+    _until(page, f"{SESSION}.session.kernel.status === 'idle'")
+    run_all(page)
     page.wait_for_selector(".ex-message >> text=Restored what was chosen")
     _seed_is(page, 7)
     page.get_by_label("Reset Noise: go back to what it began with").click()
@@ -80,15 +67,15 @@ def test_after_a_restart_of_the_kernel_the_cell_restores_the_choices(page):
 def test_without_a_kernel_the_notebook_shows_the_last_picture_and_running_it_restores(page, lab):
     page.wait_for_selector(".ex-saved img", state="attached")
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    page.evaluate(f"() => {CONTEXT}.shutdown()")
-    _open(page, lab)
+    page.evaluate(f"() => {SESSION}.shutdown()")
+    page.goto(f"{lab.url}/doc/tree/kept.ipynb")
     picture = page.locator(".ex-saved img")
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 400
     _until(page, "!document.querySelector('.jp-OutputArea').innerText.includes('Loading widget')")
     assert "Error displaying widget" not in page.locator(".jp-OutputArea").inner_text()
-    _until(page, f"{CONTEXT}?.session?.kernel?.status === 'idle'")
-    _run_cell(page)
+    _until(page, f"{SESSION}?.session?.kernel?.status === 'idle'")
+    run_all(page)
     page.wait_for_selector(".ex-message >> text=Restored what was chosen")
     _seed_is(page, 7)
     assert not picture.is_visible()
