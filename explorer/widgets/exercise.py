@@ -19,7 +19,7 @@ from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import pictures, png
 from explorer.figures.words import Note, explain
-from explorer.widgets import knobs
+from explorer.widgets import cells, knobs
 from explorer.widgets.choices import as_spec
 from explorer.widgets.panels import Controls, notes_html, text
 from explorer.widgets.screen import Screen, row
@@ -153,6 +153,8 @@ class Exercise(ipywidgets.VBox):
         """Cancel the run and close the widget."""
         if self._job is not None:
             self._job.cancel()
+        for part in cells.below(self):
+            part.close()
         super().close()
 
     # --- inside ---
@@ -205,6 +207,7 @@ class Exercise(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget, and for pages without a kernel a picture and the question."""
         bundle = super()._repr_mimebundle_(**kwargs)
+        cells.shows(self)
         if bundle is not None and self.wait(PATIENCE) and self._job is not None and self._job.error is None:
             bundle["text/plain"] = repr(self)
             bundle["image/png"] = base64.b64encode(png(pictures(self._shown(self.result)))).decode("ascii")

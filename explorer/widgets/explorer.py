@@ -22,7 +22,7 @@ from explorer.engine.presets import presets
 from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import png, summary
-from explorer.widgets import choices, knobs
+from explorer.widgets import cells, choices, knobs
 from explorer.widgets.background import Latest
 from explorer.widgets.changes import Changes, Rest
 from explorer.widgets.choices import as_spec, begin
@@ -218,6 +218,8 @@ class Explorer(ipywidgets.VBox):
         self._rest.cancel()
         self._saved.close()
         self.cancel()
+        for part in cells.below(self):
+            part.close()
         super().close()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -481,6 +483,7 @@ class Explorer(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget, and for pages without a kernel a picture and a line of text."""
         bundle = super()._repr_mimebundle_(**kwargs)
+        cells.shows(self)
         if not self._opened and self._job is None:
             self._asked = self._spec
             self._recall(found(self._asked))

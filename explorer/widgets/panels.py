@@ -92,6 +92,8 @@ class Chart:
 
     def __init__(self, width: int, instead_of: Chart | None = None) -> None:
         self._instead_of = instead_of
+        if instead_of is not None:
+            instead_of.forget_older()  # which no page shows any more
         self._lock = threading.RLock()
         bare = {"template": "none"}  # the default template is a heavy thing of its own
         self._figure, self._width = go.Figure(layout=bare), width
@@ -167,15 +169,19 @@ class Chart:
             if self.widget.data:
                 self.widget.layout.width = width
 
+    def forget_older(self) -> None:
+        """Close the chart that this one stands in for."""
+        if self._instead_of is not None:
+            self._instead_of.widget.close()
+            self._instead_of = None
+
     def _arrived(self, change: Mapping[str, Any]) -> None:
         """Fill the figure when the page has drawn it for the first time."""
         with self._lock:
             if change["new"] and not self.widget.data:
                 self.widget.add_traces(_traces(self._figure))
                 self._lay_out(self._figure)
-                if self._instead_of is not None:
-                    self._instead_of.widget.close()
-                    self._instead_of = None
+                self.forget_older()
 
 
 def _traces(figure: go.Figure, there: int = CURVES) -> list[dict[str, Any]]:

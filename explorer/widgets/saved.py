@@ -15,6 +15,7 @@ from explorer.catalogue import SpecError
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import png, summary
+from explorer.widgets import cells
 from explorer.widgets.changes import Rest
 
 #: what the output is called beside its picture
@@ -40,7 +41,7 @@ class Saved:
 
     def publish(self, kept: Mapping[str, str], run: Run | None) -> bool:
         """Put the output into the cell that is being executed; return whether there is one."""
-        if _kernel() is None:
+        if cells.kernel() is None:
             return False
         self._send(kept, run, update=False)
         self._published = True
@@ -52,7 +53,8 @@ class Saved:
             self._rest(PAUSE, lambda: self._send(kept, run, update=True))
 
     def close(self) -> None:
-        """Forget what waits to be written."""
+        """Write nothing any more."""
+        self._published = False
         self._rest.cancel()
 
     def _send(self, kept: Mapping[str, str], run: Run | None, update: bool) -> None:
@@ -102,11 +104,10 @@ def found(first: RunSpec) -> RunSpec | None:
 
     JupyterLab tells the kernel both the file and the cell; nothing is found where nobody does.
     """
-    kernel, file = _kernel(), Path(os.environ.get("JPY_SESSION_NAME", ""))
-    if kernel is None or file.suffix != ".ipynb":
+    cell, file = cells.executed(), Path(os.environ.get("JPY_SESSION_NAME", ""))
+    if cell is None or file.suffix != ".ipynb":
         return None
     try:
-        cell = kernel.get_parent()["metadata"]["cellId"]
         return in_notebook(json.loads(file.read_text(encoding="utf-8")), cell, first)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -117,10 +118,3 @@ def in_notebook(notebook: Mapping[str, Any], cell: str, first: RunSpec) -> RunSp
     outputs = [o for c in notebook["cells"] if c.get("id") == cell for o in c.get("outputs", ())]
     kept = (remembered(o.get("data", {}).get(KIND), first) for o in outputs)
     return next((spec for spec in kept if spec is not None), None)
-
-
-def _kernel() -> Any:
-    """Return the kernel that this runs in, or None."""
-    from IPython.core.getipython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None)

@@ -108,7 +108,8 @@ class Screen:
         self._about_panel = ipywidgets.VBox([self.advice, self.about])
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.VBox([self.compare.table, self.compare.pair])
-        self.explained = row("ex-explained", text("The curves are loading …", "ex-chart"), self.notes)
+        self._empty = text("The curves are loading …", "ex-chart")
+        self.explained = row("ex-explained", self._empty, self.notes)
         for panel in (
             self.walk,
             self.pointing,
@@ -441,6 +442,9 @@ class Screen:
     def _make_chart(self) -> None:
         chart = Chart(self._width, instead_of=self._chart)
         with self._lock:
+            if self.explained.comm is None:  # closed meanwhile
+                chart.widget.close()
+                return
             self._chart = chart
             chart.fit(self._width)
             self._draw_chart()

@@ -7,6 +7,7 @@ import pytest
 
 import explorer as ex
 from tests.browser.console import errors_of
+from tests.browser.server import CELL, open_notebook, run_all, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -18,17 +19,14 @@ SPEC = ex.RunSpec(
 
 @pytest.fixture(scope="module")
 def page(lab, browser):
-    """Open the notebook by a link and run its cell."""
+    """Open a notebook of its own by a link and run its cell."""
+    write_notebook(lab.folder / "shared.ipynb", CELL)
     browser.grant_permissions(["clipboard-read", "clipboard-write"])
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     page.said = errors_of(page)
-    page.goto(ex.to_link(SPEC, f"{lab.url}/doc/tree/explorer.ipynb"))
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    kernel = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
-    page.wait_for_function(f"{kernel}?.status === 'idle'", timeout=PATIENCE)
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-    page.wait_for_selector(".ex-controls fieldset")
+    open_notebook(page, ex.to_link(SPEC, f"{lab.url}/doc/tree/shared.ipynb"))
+    run_all(page)
     yield page
     page.close()
 
@@ -49,7 +47,7 @@ def test_copy_link_gives_the_link(page, lab):
     page.locator(".ex-share button", has_text="Copy link").click()
     page.wait_for_selector(".ex-share >> text=in the clipboard")
     copied = page.evaluate("() => navigator.clipboard.readText()")
-    assert copied.startswith(f"{lab.url}/doc/tree/explorer.ipynb#explorer=")
+    assert copied.startswith(f"{lab.url}/doc/tree/shared.ipynb#explorer=")
     assert ex.from_link(copied) == SPEC
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import explorer as ex
-from explorer.widgets import saved
+from explorer.widgets import cells, saved
 from tests.widgets.page import SMALL, report, rows
 
 FIRST = ex.RunSpec(**SMALL)
@@ -19,7 +19,7 @@ class Kernel:
         self._cell = cell
 
     def get_parent(self):
-        return {"metadata": {"cellId": self._cell}}
+        return {"metadata": {"cellId": self._cell}, "header": {"msg_id": "1"}}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def notebook(monkeypatch, tmp_path):
     """Pretend to run in the cell "here" of a notebook's kernel; return the file and what the cell was sent."""
     file, sent = tmp_path / "n.ipynb", []
     monkeypatch.setenv("JPY_SESSION_NAME", str(file))
-    monkeypatch.setattr(saved, "_kernel", lambda: Kernel("here"))
+    monkeypatch.setattr(cells, "kernel", lambda: Kernel("here"))
     monkeypatch.setattr(saved, "PAUSE", 0.05)
     monkeypatch.setattr("explorer.widgets.explorer.PATIENCE", 60.0)
     monkeypatch.setattr("IPython.display.publish_display_data", lambda data, **how: sent.append((data, how)))
