@@ -8,7 +8,7 @@ from tests.browser.server import open_notebook, run_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-PATIENCE = 60_000
+PATIENCE = 90_000
 SPEC = ex.RunSpec(
     problem={"name": "blocks", "params": {"size": 64}},
     noise={"name": "gaussian", "params": {"level": 0.05}},

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.console import errors_of
-from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, _named, _settle, _shot, _theme, _until
+from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, PATIENCE, _named, _settle, _shot, _theme, _until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -14,7 +14,7 @@ DRAWN = "document.querySelectorAll('.explorer svg.ex-drawing path').length"
 def page(lab, browser):
     """Open the notebook, run its cell, and wait for the pictures."""
     page = browser.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.said = errors_of(page)
     page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")

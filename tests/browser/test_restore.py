@@ -6,7 +6,7 @@ from tests.browser.server import SESSION, open_notebook, run_all, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-PATIENCE = 60_000
+PATIENCE = 90_000
 CELL = """import explorer as ex
 w = ex.Explorer(problem={"name": "blocks", "params": {"size": 64}}, operator="gaussian_blur", solver="cgls")
 w"""

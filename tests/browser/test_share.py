@@ -11,7 +11,7 @@ from tests.browser.server import CELL, open_notebook, run_all, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-PATIENCE = 30_000
+PATIENCE = 90_000
 SPEC = ex.RunSpec(
     problem={"name": "blocks", "params": {"size": 64}}, solver="lsqr", seed=7, stop=ex.Choice("budget", steps=60)
 )

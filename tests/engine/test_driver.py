@@ -298,12 +298,13 @@ def test_a_cancel_between_steps_keeps_the_iterate():
 
 
 def test_a_cancel_within_a_long_step_keeps_the_iterate_of_the_step_before():
-    flag = threading.Event()
+    flag, products = threading.Event(), []
 
     def long():
         x = torch.zeros(N)
         for k in itertools.count(1):
             for _ in range(40):
+                products.append(k)
                 count("A")
                 time.sleep(0.005)
                 x += 1  # in place, as a solver may
@@ -312,10 +313,9 @@ def test_a_cancel_within_a_long_step_keeps_the_iterate_of_the_step_before():
                 threading.Timer(0.05, flag.set).start()
 
     chosen, made = drive(long(), cancelled=flag)
-    begun = time.monotonic()
     for _ in made:
         pass
-    assert time.monotonic() - begun < 3 * 0.2 + 0.25
+    assert 80 < len(products) < 120
     result = finish(chosen, made)
     assert result.reason is Reason.CANCELLED
     assert_same_bits(result.x, torch.full((N,), 80.0))

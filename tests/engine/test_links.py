@@ -3,7 +3,6 @@
 import base64
 import json
 import random
-import time
 import tracemalloc
 import zlib
 
@@ -100,9 +99,7 @@ def test_a_small_link_does_not_unpack_to_a_huge_document():
     link = token(b" " * 2**23)
     assert len(link) < MAX_LINK
     tracemalloc.start()
-    begun = time.monotonic()
     with pytest.raises(SpecError, match="unpacks to more than 1,048,576 characters"):
         ex.from_link(link)
-    assert time.monotonic() - begun < 1
     assert tracemalloc.get_traced_memory()[1] < 2**23  # a fraction of the document
     tracemalloc.stop()
