@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -27,12 +28,13 @@ from explorer.figures.words import Note, chosen, compared, explain
 from explorer.widgets.advice import AdvicePanel
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
+from explorer.widgets.chart import Chart
 from explorer.widgets.choices import sentence
 from explorer.widgets.compare import Compare
 from explorer.widgets.drawing import ExperimentPanel
 from explorer.widgets.looking import PointPanel
 from explorer.widgets.moving import Handles
-from explorer.widgets.panels import Chart, Code, Controls, Tabs, about_html, code_pieces, notes_html, text
+from explorer.widgets.panels import Code, Controls, Tabs, about_html, code_pieces, notes_html, text
 from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
 from explorer.widgets.spectral import Spectral, alike
@@ -43,6 +45,8 @@ TABS = (
     "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Values", "Point", "Experiment", "Compare", "Code",
     "About",
 )  # fmt: skip
+#: seconds from one growth of the curves to the next: drawing them takes a page as long as several pictures
+GROW = 0.3
 #: what a click on a picture shows, where it is not the values along a row
 _CLICKS = {"Reconstruction": "its point response", "Data": "how it was measured"}
 
@@ -88,7 +92,7 @@ class Screen:
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
         self.handles = Handles(self.pictures["Truth"])
         self._panels: dict[str, Panel] = {}  # what the pictures show
-        self._height = 0.5  # where the row of the profile is
+        self._height, self._grown = 0.5, 0.0  # where the row of the profile is, and when curves grew last
         for name, picture in self.pictures.items():
             picture.on_msg(self._point)
             picture.click = _CLICKS.get(name, "the values along a row")
@@ -198,13 +202,17 @@ class Screen:
 
     def show_snapshot(self, spec: RunSpec, problem: Problem, s: Snapshot) -> None:
         """Show an iterate of a run under way."""
-        if self.shown is not spec:
+        begun = self.shown is not spec
+        if begun:
             self.shown = spec
             self.scrubber.groups = []
             if self._selected == "Convergence":
                 self.notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
             self.show_spec(self._spec)
         self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step), self.viewing.view))
+        if not begun and time.monotonic() - self._grown < GROW:
+            return
+        self._grown = time.monotonic()
         if self._chart is not None and self._selected == "Convergence":
             self._chart.grow(measures(s.history, problem), noise_level(problem), self._dark)
         if self._selected in SPECTRAL:

@@ -6,6 +6,7 @@ import pytest
 from ipywidgets.widgets import widget as registry
 
 from explorer.widgets import cells
+from explorer.widgets.chart import Library
 
 
 class Kernel:
@@ -80,7 +81,19 @@ def test_a_page_that_does_not_name_its_cells_closes_nothing(make, kernel):
     assert _open(first)
 
 
+def test_an_explorer_closed_while_its_chart_is_made_gets_none(make):
+    Library.plotly()
+    before = set(registry._instances)
+    w = make()
+    with w._lock:
+        w._screen.open()
+        w.close()
+    assert w.wait(60)
+    assert set(registry._instances) == before
+
+
 def test_closing_leaves_nothing_open(make):
+    Library.plotly()  # which all Explorers share
     before = set(registry._instances)
     w = make()
     w._screen.open()

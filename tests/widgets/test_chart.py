@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from explorer.figures.curves import Curve
-from explorer.widgets.panels import Chart
+from explorer.widgets.chart import Chart, Library
 
 
 def figure(marker, scale=1.0, zoom=None):
@@ -70,3 +70,36 @@ def test_curves_that_grow_send_their_points_alone(chart, monkeypatch):
     np.testing.assert_array_equal(residual.y, curves[1].y)
     assert noise.name == "noise level ‖n‖ / ‖y‖"
     np.testing.assert_array_equal(noise.x, [1.0, 8.0])
+
+
+def test_an_axis_that_turns_linear_does_not_keep_one_tick_a_decade(chart, monkeypatch):
+    decades = figure(1.0).update_layout(xaxis={"type": "log", "dtick": 1})
+    chart.show(decades)
+    assert chart.widget.layout.xaxis.tickmode == "linear"
+    sent = []
+    monkeypatch.setattr(chart.widget, "_send_update_msg", lambda *_, **said: sent.append(said["relayout_data"]))
+    chart.show(figure(1.0).update_layout(xaxis={"type": "linear"}))
+    assert sent[0]["xaxis.type"] == "linear"
+    assert sent[0]["xaxis.tickmode"] == "auto"  # else a label at each of thousands of steps
+    assert chart.widget.layout.xaxis.tickmode == "auto"
+    chart.show(decades)
+    assert chart.widget.layout.xaxis.tickmode == "linear"
+    assert chart.widget.layout.xaxis.dtick == 1
+
+
+def test_charts_share_the_module_of_plotly(chart):
+    other = Chart(300)
+    assert other.widget.library == chart.widget.library == Library.plotly().model_id
+    assert len(Library.plotly().text) > 10**6
+    assert len(str(other.widget._esm)) < 5000
+    other.widget.close()
+
+
+def test_a_chart_that_no_page_has_drawn_leaves_no_older_one_behind(chart):
+    second = Chart(600, instead_of=chart)
+    third = Chart(600, instead_of=second)
+    assert chart.widget.comm is None
+    assert second.widget.comm is not None
+    third._arrived({"new": {"drawn": True}})
+    assert second.widget.comm is None
+    third.widget.close()

@@ -1,0 +1,30 @@
+// Plotly's figure, by plotly's own module, which is loaded once for all figures of a page.
+
+const loaded = (globalThis.explorerLibraries ??= new Map());
+
+async function library(model) {
+  const id = model.get("library");
+  const source = await model.widget_manager.get_model(id);
+  if (!loaded.has(id)) {
+    const address = URL.createObjectURL(new Blob([source.get("text")], { type: "text/javascript" }));
+    loaded.set(id, import(/* webpackIgnore: true */ address).finally(() => URL.revokeObjectURL(address)));
+  }
+  return loaded.get(id);
+}
+
+export default () => {
+  let figure;
+  return {
+    // not waited for: the page gives an `initialize` two seconds
+    initialize({ model }) {
+      figure = library(model).then(async (made) => {
+        const one = made.default();
+        await one.initialize({ model });
+        return one;
+      });
+    },
+    async render({ model, el }) {
+      return (await figure).render({ model, el });
+    },
+  };
+};
