@@ -147,11 +147,11 @@ class Job:
                 self._publish(snapshot)
             time.sleep(0)  # lets other threads of Python have their turn
         if snapshot is not None and not shown:
-            self._publish(snapshot)
+            self._publish(snapshot, told=not self._cancelled.is_set())  # who cancels waits for the result alone
 
-    def _publish(self, s: Snapshot) -> None:
+    def _publish(self, s: Snapshot, told: bool = True) -> None:
         self.progress = JobProgress("running", s.step, s.fraction, s.seconds, s.left, dict(s.costs))
-        if self._on_update is not None:
+        if told and self._on_update is not None:
             self._on_update(s)
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 
 import torch
+
+#: seconds after which a busy thread of Python lets another have its turn; five milliseconds are the default, and a
+#: message of the page waits as long several dozen times
+TURN = 5e-4
+
+
+def take_turns() -> None:
+    """Let what answers the page have its turn soon while a solver is busy."""
+    sys.setswitchinterval(min(TURN, sys.getswitchinterval()))
 
 
 class Latest:

@@ -23,7 +23,7 @@ from explorer.engine.run import Run, prepare
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import png, summary
 from explorer.widgets import cells, choices, knobs
-from explorer.widgets.background import Latest
+from explorer.widgets.background import Latest, take_turns
 from explorer.widgets.changes import Changes, Rest
 from explorer.widgets.choices import as_spec, begin
 from explorer.widgets.panels import Controls, costs, message_html, progress_html, text
@@ -164,6 +164,7 @@ class Explorer(ipywidgets.VBox):
             self._cancel_button.disabled = False
             self._progress.value = progress_html(None, "building the problem")
             self._say("")
+            take_turns()
             job.start()
             return job
 

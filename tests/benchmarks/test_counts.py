@@ -12,7 +12,10 @@ from tests.benchmarks.baseline import own, recorded
 from tests.benchmarks.counting import Counter, counts, watching
 
 NAMES = [name for name in solvers if own(name)]
-every_solver = pytest.mark.parametrize("name", NAMES)
+#: what is counted of a solver is counted once, in the process that has all of its tests
+every_solver = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"counts of {name}")) for name in NAMES]
+)
 
 
 def baseline(name):

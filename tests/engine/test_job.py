@@ -121,6 +121,18 @@ def test_a_cancelled_job_keeps_what_it_has_found():
     assert_same_bits(result.x, torch.full((16,), float(steps)))
 
 
+def test_who_cancels_is_told_the_result_and_no_other_step():
+    steps = []
+    job = ex.start(long(), on_update=lambda s: steps.append(s.step))
+    while job.progress.step < 20:
+        time.sleep(0.01)
+    before = len(steps)
+    job.cancel()
+    result = job.result(timeout=60)
+    assert len(steps) <= before + 1  # one that was due at the same time
+    assert job.progress.step == result.stopped.step
+
+
 def test_a_cancel_before_the_start_runs_at_most_one_step():
     job = Job(long())
     job.cancel()
