@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from explorer.catalogue import Component, SpecError, rules, solvers
 from explorer.engine.batches import shaped
 from explorer.engine.build import build
-from explorer.engine.fit import refuse_rule
+from explorer.engine.fit import gives, refuse_rule
 from explorer.engine.problem import Problem
-from explorer.engine.run import candidates, solved
+from explorer.engine.reasons import Reason
+from explorer.engine.run import Run, candidates, finish, prepare, solved
 from explorer.engine.spec import RunSpec
 from explorer.rules.select import score
+from explorer.solvers.steps import Step
 
 #: entries of all candidates of a draw together, unless their number is given
 AT_MOST = 2**24
@@ -35,9 +37,9 @@ class RuleComparison:
     problem : Problem
         On which it was.
     parameter : str
-        Name of the knob that is chosen.
+        Name of the knob that is chosen, or ``step``.
     values : NDArray
-        Candidates, descending, shape ``(k,)``.
+        Candidates, from the strongest regularization to the weakest: a parameter falls, steps rise; shape ``(k,)``.
     curves : dict
         ``residual``, ``solution_norm`` and, with a truth, ``error`` (relative) of every candidate, ``(k, *batch)``.
     scores : dict
@@ -91,9 +93,13 @@ class RuleComparison:
 
 
 def compare_rules(
-    what: RunSpec | Problem | str, rules_: Mapping[str, Mapping[str, Any]] | None = None, *, values: int | None = None
+    what: RunSpec | Problem | str,
+    rules_: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    values: int | None = None,
+    along: Literal["parameter", "steps"] = "parameter",
 ) -> RuleComparison:
-    """Let every parameter rule choose from one batched sweep of a direct method's parameter.
+    """Let every parameter rule choose from one batched sweep of a direct method's parameter, or a step of an iteration.
 
     Parameters
     ----------
@@ -104,11 +110,15 @@ def compare_rules(
         Rule to its knobs; all rules of the catalogue with their defaults unless given.
     values : int, optional
         Number of candidates, evenly on a logarithmic axis; unless given 200, and fewer of a large problem, at least 60.
+    along : str
+        ``"steps"``: every rule stops the iterative method of the specification, each in a run of its own on the same
+        data, since some rules need more than the iterates; the steps are the candidates, from the first on, and
+        nothing has scores.
 
     Raises
     ------
     SpecError
-        If the operator has no decomposition that a direct method could use.
+        If the operator has no decomposition that a direct method could use, or a method has no steps to choose from.
 
     Examples
     --------
@@ -117,6 +127,10 @@ def compare_rules(
     >>> found.chosen["oracle"].shape
     ()
     """
+    if along == "steps":
+        if isinstance(what, Problem):
+            raise SpecError("a problem has no steps: give a specification with an iterative solver", "along")
+        return _along_steps(RunSpec.from_json(what) if isinstance(what, str) else what, rules_)
     if isinstance(what, Problem):
         spec, problem = RunSpec(solver="tikhonov", dtype=str(what.domain.dtype).removeprefix("torch.")), what
     else:
@@ -130,9 +144,8 @@ def compare_rules(
     params = shaped(component, spec.solver.params, problem.batch, domain.dtype, domain.device)
     component.bind(problem.offers, params)  # refuses what has no decomposition
     A = problem.offers["A"]
-    wanted = {name: {} for name in rules if name != "fixed"} if rules_ is None else dict(rules_)
     judges, refused = {}, {}
-    for name, given in wanted.items():
+    for name, given in _wanted(rules_).items():
         try:
             asked = spec.replace(rule={"name": name, "params": dict(given)})
             refuse_rule(asked, problem.offers)
@@ -162,6 +175,49 @@ def compare_rules(
         chosen=chosen,
         refused=refused,
     )
+
+
+def _wanted(rules_: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
+    return {name: {} for name in rules if name != "fixed"} if rules_ is None else dict(rules_)
+
+
+def _along_steps(spec: RunSpec, rules_: Mapping[str, Mapping[str, Any]] | None) -> RuleComparison:
+    """Let every rule stop the same iteration."""
+    component = solvers[spec.solver.name]
+    if gives(component) is not Step or "residual" not in component.traits.get("reports", ()):
+        raise SpecError(f"{component.title} has no steps of which a residual is known: choose an iteration", "solver")
+    problem = build(spec)
+    spec = spec.replace(rule="fixed", record={"snapshots": 0, "keep_going": True})
+    whole = _run(spec, problem)
+    chosen, refused = {}, {}
+    for name, given in _wanted(rules_).items():
+        try:
+            run = _run(spec.replace(rule={"name": name, "params": dict(given)}, record={"snapshots": 0}), problem)
+        except SpecError as error:
+            refused[name] = error.message
+            continue
+        assert run.stopped is not None
+        found = np.asarray(run.reason) == Reason.RULE
+        if rules[name].traits["picks"] == "minimum":
+            found = np.ones_like(found)  # at the end of the budget it is the least score so far
+        chosen[name] = np.where(found, np.asarray(run.stopped.step) - 1, -1)
+    return RuleComparison(
+        spec=spec,
+        problem=problem,
+        parameter="step",
+        values=np.arange(1.0, len(whole.history["residual"]) + 1),
+        curves={n: np.asarray(whole.history[n]) for n in ("residual", "error") if n in whole.history},
+        scores={},
+        chosen=chosen,
+        refused=refused,
+    )
+
+
+def _run(spec: RunSpec, problem: Problem) -> Run:
+    drive = prepare(spec, problem)
+    for _ in drive:
+        pass
+    return finish(spec, drive)
 
 
 @dataclass(frozen=True)
@@ -202,6 +258,8 @@ def path(found: RuleComparison, most: int = 2**26) -> Path:
     torch.Size([200, 64])
     """
     problem, component = found.problem, solvers[found.spec.solver.name]
+    if "tunes" not in component.traits:
+        raise SpecError("along the steps of an iteration the solutions are the snapshots of its run", "along")
     domain, A = problem.domain, problem.offers["A"]
     params = shaped(component, found.spec.solver.params, problem.batch, domain.dtype, domain.device)
     one = domain.dtype.itemsize * (domain.size + A.codomain.size) * math.prod(problem.batch)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.catalogue import SpecError
 from explorer.catalogue import rules as shelf
 from explorer.engine.compare_rules import RuleComparison
 from explorer.figures.colours import DASHES, palette
@@ -41,14 +42,14 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
     main = curves.get("error", residual)
     kept = np.concatenate([c[np.isfinite(c) & (c > 0)] for c in (main, residual)])
     decades = float(np.log10(min(kept.max(), 10 * main.min()) / kept.min())) if kept.size else 1.0
-    made = layout(found.parameter.replace("_", " ") + " λ", "relative norm", dark, decades)
+    made = layout(_axis(found), "relative norm", dark, decades)
     top = np.log10(min(np.nanmax(main), 10 * np.nanmin(main)) * 1.3)
     low = np.log10(max(min(np.nanmin(main), np.nanmin(residual)), np.nanmin(main) / 100) / 1.5)
     made["yaxis"] |= {"autorange": False, "range": [float(low), float(top)]}
     useful = found.values[main <= 10 * np.nanmin(main)]  # beyond, the error is off the scale
     picked = [found.values[i] for i in (int(np.reshape(at, -1)[0]) for at in found.chosen.values()) if i >= 0]
-    left = max(found.values[-1], min([*picked, useful.min()]) / 10)
-    ends = [float(np.log10(left)), float(np.log10(found.values[0]))]
+    left = max(found.values.min(), min([*picked, useful.min()]) / 10)
+    ends = [float(np.log10(left)), float(np.log10(found.values.max()))]
     made["xaxis"] |= {"autorange": False, "range": ends, "dtick": max(1, round((ends[1] - ends[0]) / 6))}
     made |= {"legend": made["legend"] | {"font": {"size": 11}}, "hovermode": "closest", "height": 360, "shapes": []}
     x = found.values
@@ -101,6 +102,7 @@ def l_curve(found: RuleComparison, dark: bool = False) -> Any:
     """
     import plotly.graph_objects as go
 
+    _refuse_steps(found)
     colours = palette(dark)
     residual = _first(found.curves["residual"]) / _norm(found, "data_norm")
     size = _first(found.curves["solution_norm"])
@@ -148,8 +150,9 @@ def scores(found: RuleComparison, dark: bool = False) -> Any:
     """
     import plotly.graph_objects as go
 
+    _refuse_steps(found)
     colours = palette(dark)
-    made = layout(found.parameter.replace("_", " ") + " λ", "score, from 0 (least) to 1 (median)", dark)
+    made = layout(_axis(found), "score, from 0 (least) to 1 (median)", dark)
     made["yaxis"] |= {"type": "linear", "autorange": False, "range": [-0.1, 1.5], "dtick": 0.5}
     made["yaxis"]["title"] = {"text": "score, from 0 (least) to 1 (median)", "font": {"size": 13}}
     usual = float(np.median(found.values[_picked(found)]))
@@ -173,6 +176,15 @@ def scores(found: RuleComparison, dark: bool = False) -> Any:
         )  # fmt: skip
     figure.update_layout(legend={"font": {"size": 11}}, hovermode="closest", height=360)
     return figure
+
+
+def _refuse_steps(found: RuleComparison) -> None:
+    if found.parameter == "step":
+        raise SpecError("steps have neither scores nor norms of solutions: draw `rules`", "found")
+
+
+def _axis(found: RuleComparison) -> str:
+    return found.parameter if found.parameter == "step" else found.parameter.replace("_", " ") + " λ"
 
 
 def _picked(found: RuleComparison) -> NDArray[np.integer]:
