@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,20 +37,40 @@ class Library(ipywidgets.Widget):
     def plotly(cls) -> Library:
         """Return the one that holds plotly's module."""
         if cls._plotly is None or cls._plotly.comm is None:
-            cls._plotly = cls(text=str(go.FigureWidget._esm))
+            cls._plotly = cls(text=str(_figure_widget()._esm))
         return cls._plotly
 
 
-class Figure(go.FigureWidget):
-    """Plotly's widget, whose module is that of the library."""
+def _figure_widget() -> Any:
+    """Return plotly's widget, imported when it is first needed.
 
-    _esm = HERE / "chart.js"
+    With it comes jsonschema, and with that an optional check of internationalised addresses, which compiles a grammar
+    for longer than everything else takes to load; nobody here asks for it.
+    """
+    optional = "rfc3987_syntax"
+    known = optional in sys.modules
+    sys.modules.setdefault(optional, None)  # type: ignore[arg-type]
+    try:
+        return go.FigureWidget
+    finally:
+        if not known:
+            del sys.modules[optional]
 
-    library = traitlets.Unicode().tag(sync=True)
 
-    @traitlets.default("library")
-    def _from(self) -> str:
-        return str(Library.plotly().model_id)
+@functools.cache
+def _figure() -> Any:
+    """Return plotly's widget with the module of the library."""
+
+    class Figure(_figure_widget()):  # type: ignore[misc]
+        _esm = HERE / "chart.js"
+
+        library = traitlets.Unicode().tag(sync=True)
+
+        @traitlets.default("library")
+        def _from(self) -> str:
+            return str(Library.plotly().model_id)
+
+    return Figure
 
 
 class Chart:
@@ -76,7 +98,7 @@ class Chart:
         bare = {"template": "none"}  # the default template is a heavy thing of its own
         self._figure, self._width = go.Figure(layout=bare), width
         self._sent: tuple[list[dict[str, Any]], dict[str, Any]] = ([], {})  # what the page has, as far as known
-        self.widget = Figure(layout=bare)
+        self.widget = _figure()(layout=bare)
         self.widget._config = {"displayModeBar": False}
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
 

@@ -1,6 +1,8 @@
 """The one chart: what has not changed is not sent again, and what a person did to it goes with the next figure."""
 
 import base64
+import subprocess
+import sys
 
 import numpy as np
 import plotly.graph_objects as go
@@ -103,3 +105,14 @@ def test_a_chart_that_no_page_has_drawn_leaves_no_older_one_behind(chart):
     third._arrived({"new": {"drawn": True}})
     assert second.widget.comm is None
     third.widget.close()
+
+
+def test_opening_an_explorer_compiles_no_grammar_of_addresses():
+    """Two seconds of every kernel, for an optional check that jsonschema would like to make."""
+    code = (
+        "import sys, explorer as ex; w = ex.Explorer(problem={'name': 'blocks', 'params': {'size': 64}});"
+        "print('plotly.basewidget' in sys.modules); w._screen.open(); w._screen.wait(60);"
+        "print(w._screen._chart is not None, 'rfc3987_syntax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False", "True", "False"]
