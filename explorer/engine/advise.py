@@ -371,7 +371,7 @@ def _seconds(spec: RunSpec, per_step: Mapping[str, int], steps: int) -> float | 
     enough = threading.Event()
     clock = threading.Timer(TRIAL, enough.set)
     clock.start()
-    ends = [snapshot.seconds for snapshot, _ in zip(prepare(spec, problem, enough), range(TRIED), strict=False)]
+    ends = [snapshot.seconds for snapshot in itertools.islice(prepare(spec, problem, enough), TRIED)]
     clock.cancel()
     stepped = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0] if ends else TRIAL
     each = max(applied or 0.0, stepped)

@@ -489,9 +489,10 @@ class Explorer(ipywidgets.VBox):
             self._asked = self._spec
             self._recall(found(self._asked))
         self._safely(self._open)
+        looked_at = "JPY_SESSION_NAME" in os.environ
         if self._job is not None:
-            self._job.wait(PATIENCE if "JPY_SESSION_NAME" in os.environ else PATIENCE_ALONE)
-        kept = self._saved.publish(state(self._spec, self._asked), self.result)
+            self._job.wait(PATIENCE if looked_at else PATIENCE_ALONE)
+        kept = self._saved.publish(state(self._spec, self._asked), self.result, later=looked_at)
         if bundle is not None and self.result is not None:
             bundle["text/plain"] = repr(self)
             if not kept:

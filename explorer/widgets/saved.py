@@ -39,12 +39,17 @@ class Saved:
         self._published = False
         self._rest = Rest()
 
-    def publish(self, kept: Mapping[str, str], run: Run | None) -> bool:
-        """Put the output into the cell that is being executed; return whether there is one."""
+    def publish(self, kept: Mapping[str, str], run: Run | None, later: bool = False) -> bool:
+        """Put the output into the cell that is being executed; return whether there is one.
+
+        Its picture can come `later`: it takes a second, for which a person who sees the widget need not wait.
+        """
         if cells.kernel() is None:
             return False
-        self._send(kept, run, update=False)
+        self._send(kept, None if later else run, update=False)
         self._published = True
+        if later:
+            self.refresh(kept, run)
         return True
 
     def refresh(self, kept: Mapping[str, str], run: Run | None) -> None:
