@@ -127,6 +127,8 @@ def compare_rules(
     >>> found.chosen["oracle"].shape
     ()
     """
+    if along not in ("parameter", "steps"):
+        raise SpecError(f"is {along!r}, and must be 'parameter' or 'steps'", "along")
     if along == "steps":
         if isinstance(what, Problem):
             raise SpecError("a problem has no steps: give a specification with an iterative solver", "along")

@@ -7,7 +7,7 @@ async function library(model) {
   const source = await model.widget_manager.get_model(id);
   if (!loaded.has(id)) {
     const address = URL.createObjectURL(new Blob([source.get("text")], { type: "text/javascript" }));
-    loaded.set(id, import(/* webpackIgnore: true */ address).finally(() => URL.revokeObjectURL(address)));
+    loaded.set(id, import(address).finally(() => URL.revokeObjectURL(address)));
   }
   return loaded.get(id);
 }

@@ -67,3 +67,8 @@ def test_a_direct_method_has_no_steps_to_choose_from():
 def test_a_problem_alone_has_no_steps():
     with pytest.raises(ex.SpecError, match="give a specification"):
         ex.compare_rules(ex.build(SPEC), along="steps")
+
+
+def test_an_unknown_axis_is_refused():
+    with pytest.raises(ex.SpecError, match="must be 'parameter' or 'steps'"):
+        ex.compare_rules(SPEC, along="step")
