@@ -26,9 +26,9 @@ def pictures(run: Run) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
+    from explorer.figures.page import Page
 
-    figure = Figure(figsize=(10, 2.9))
+    figure = Page(figsize=(10, 2.9))
     _draw_panels(figure.subplots(1, 4, gridspec_kw=_margins(bottom=0.14, top=0.9)), run)
     return figure
 
@@ -44,9 +44,9 @@ def summary(run: Run) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
+    from explorer.figures.page import Page
 
-    figure = Figure(figsize=(10, 6.2))
+    figure = Page(figsize=(10, 6.2))
     _draw_panels(figure.subplots(1, 4, gridspec_kw=_margins(bottom=0.58, top=0.95)), run)
     place = figure.add_gridspec(1, 1, left=0.07, right=0.985, bottom=0.16, top=0.5)
     _draw_curves(figure.add_subplot(place[0]), run)
@@ -67,9 +67,9 @@ def curves(run: Run) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
+    from explorer.figures.page import Page
 
-    figure = Figure(figsize=(10, 3.6))
+    figure = Page(figsize=(10, 3.6))
     _draw_curves(figure.subplots(1, 1, gridspec_kw=_margins(bottom=0.16, top=0.95, left=0.07)), run)
     return figure
 
@@ -86,9 +86,9 @@ def drawn(figure: Any) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
+    from explorer.figures.page import Page
 
-    page = Figure(figsize=(10, 3.8))
+    page = Page(figsize=(10, 3.8))
     axes = page.subplots(1, 1, gridspec_kw=_margins(bottom=0.16, top=0.95, left=0.08))
     for trace in figure.data:
         marked = "o" if "markers" in (trace.mode or "lines") else ""

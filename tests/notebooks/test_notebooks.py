@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -65,6 +66,15 @@ def test_every_widget_leaves_a_picture(executed):
                 beside = any('src="data:image/png;base64,iVBOR' in other.get("text/html", "") for other in every)
                 assert "image/png" in data or beside, f"{name}: a widget shows nothing on a static page"
                 assert data.get("text/plain"), f"{name}: a widget has no text"
+
+
+def test_every_figure_is_shown_as_one(executed):
+    name, copy = executed
+    for cell in nbformat.read(str(copy), as_version=4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if re.match(r"<\w+ size \d+x\d+", data.get("text/plain", "")):
+                assert "image/png" in data, f"{name}: {data['text/plain']} is no picture without a plotting back end"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
