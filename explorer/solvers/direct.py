@@ -11,7 +11,8 @@ from torch import Tensor
 
 from explorer.catalogue import Log, solver
 from explorer.linalg import safe_divide
-from explorer.operators.base import SLICE, SVD, LinearOperator
+from explorer.operators.application import SLICE
+from explorer.operators.base import SVD, LinearOperator
 from explorer.operators.capabilities import HAS_SVD
 from explorer.solvers.steps import Solution
 

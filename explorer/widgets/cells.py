@@ -54,8 +54,8 @@ def shows(widget: ipywidgets.Widget) -> None:
     events.register("post_run_cell", close_older)
 
 
-def below(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-    """Return the widgets of which a widget is made, shown or not, without itself; closing it leaves them open."""
+def close_parts(widget: ipywidgets.Widget) -> None:
+    """Close the widgets of which a widget is made, shown or not; closing it alone leaves them open."""
     met: dict[int, Any] = {}
     waiting: list[Any] = [widget]
     while waiting:
@@ -67,7 +67,9 @@ def below(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
         elif id(thing) not in met and (isinstance(thing, ipywidgets.Widget) or _ours(thing)):
             met[id(thing)] = thing
             waiting.append(vars(thing))  # among them the traits: children, layout and style
-    return [thing for thing in met.values() if isinstance(thing, ipywidgets.Widget) and thing is not widget]
+    for thing in met.values():
+        if isinstance(thing, ipywidgets.Widget) and thing is not widget:
+            thing.close()
 
 
 def _ours(thing: Any) -> bool:

@@ -153,8 +153,7 @@ class Exercise(ipywidgets.VBox):
         """Cancel the run and close the widget."""
         if self._job is not None:
             self._job.cancel()
-        for part in cells.below(self):
-            part.close()
+        cells.close_parts(self)
         super().close()
 
     # --- inside ---

@@ -219,8 +219,7 @@ class Explorer(ipywidgets.VBox):
         self._rest.cancel()
         self._saved.close()
         self.cancel()
-        for part in cells.below(self):
-            part.close()
+        cells.close_parts(self)
         super().close()
 
     def wait(self, timeout: float | None = None) -> bool:

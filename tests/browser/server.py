@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Lab:
     folder: Path
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -64,9 +65,21 @@ def _write_settings(folder: Path) -> None:
 
 
 def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError):
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    return False
+    """Say whether a server answers, whatever it says."""
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def own_environment(base: Path) -> dict[str, str]:
+    """Return variables by which Jupyter keeps all of its files below a folder."""
+    places = {f"JUPYTER_{name}_DIR": base / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
+    places |= {"IPYTHONDIR": base / "ipython", "EXPLORER_DATA": base / "files", "PYTHONPATH": ROOT}
+    return {**os.environ, **{name: str(place) for name, place in places.items()}}
 
 
 def write_notebook(file: Path, *cells: str) -> None:
@@ -83,30 +96,31 @@ def jupyterlab(base: Path) -> Iterator[Lab]:
     folder.mkdir()
     write_notebook(folder / "explorer.ipynb", CELL)
     _write_settings(base / "settings")
-    port = _free_port()
-    fresh = {"CONFIG": "config", "DATA": "data", "RUNTIME": "runtime"}
-    env = {**os.environ, **{f"JUPYTER_{name}_DIR": str(base / value) for name, value in fresh.items()}}
-    env |= {
+    port = free_port()
+    env = own_environment(base) | {
         "JUPYTERLAB_SETTINGS_DIR": str(base / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(base / "workspaces"),
-        "IPYTHONDIR": str(base / "ipython"),
-        "EXPLORER_DATA": str(base / "files"),
-        "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.port={port}", "--allow-root"]
     command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
     command += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    log = base / "server.log"
+    with serving(command, folder, env, base / "server.log", f"http://127.0.0.1:{port}/api"):
+        yield Lab(f"http://127.0.0.1:{port}", folder)
+
+
+@contextlib.contextmanager
+def serving(command: list[str], folder: Path, env: dict[str, str], log: Path, probe: str) -> Iterator[None]:
+    """Run a server from when it answers at the address `probe`; it is gone afterwards."""
     with log.open("wb") as sink:
         server = subprocess.Popen(command, cwd=folder, env=env, stdout=sink, stderr=subprocess.STDOUT)
     try:
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
-        while not _answers(f"{url}/api"):
+        deadline = time.monotonic() + 90
+        while not _answers(probe):
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"JupyterLab did not start:\n{log.read_text('utf-8')[-3000:]}")
+                raise RuntimeError(f"the server did not start:\n{log.read_text('utf-8')[-3000:]}")
             time.sleep(0.2)
-        yield Lab(url, folder)
+        yield
     finally:
         server.terminate()
         try:

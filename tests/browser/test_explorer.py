@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.console import errors_of
+from tests.browser.server import open_notebook, run_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -58,11 +59,8 @@ def page(lab, browser):
     page.set_default_timeout(PATIENCE)
     page.said, page.asked = errors_of(page), []
     page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    _until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")  # not waited for
-    page.wait_for_selector(".ex-controls fieldset")
+    open_notebook(page, f"{lab.url}/doc/tree/explorer.ipynb")
+    run_all(page)
     _until(page, f"({PAINTED})() === 4")
     page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line")
     yield page

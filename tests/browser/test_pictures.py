@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.console import errors_of
+from tests.browser.server import open_notebook, run_all
 from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, PATIENCE, _named, _settle, _shot, _theme, _until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -16,10 +17,8 @@ def page(lab, browser):
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     page.said = errors_of(page)
-    page.goto(f"{lab.url}/doc/tree/explorer.ipynb")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    _until(page, "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    open_notebook(page, f"{lab.url}/doc/tree/explorer.ipynb")
+    run_all(page)
     _until(page, f"({PAINTED})() === 4")
     yield page
     page.close()

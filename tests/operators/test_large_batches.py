@@ -5,7 +5,7 @@ import torch
 
 import explorer as ex
 from explorer.linalg import Space
-from explorer.operators.base import SLICE
+from explorer.operators.application import SLICE
 from explorer.operators.transforms import Cosine, Hartley
 
 SIDE = 160
