@@ -68,14 +68,23 @@ class Shape:
     angle: float
     intensity: float
 
-    def changed(self, *, right: float = 0.0, up: float = 0.0, scale: float = 1.0, turn: float = 0.0) -> Shape:
-        """Return the part moved, scaled and turned, its numbers kept within what is allowed and to three decimals."""
-        angle = (self.angle + turn + 180) % 360 - 180
-        moved = replace(
-            self, x=self.x + right, y=self.y + up, width=self.width * scale, height=self.height * scale, angle=angle
+    def changed(
+        self, *, right: float = 0.0, up: float = 0.0, scale: float = 1.0, turn: float = 0.0, brighter: float = 0.0
+    ) -> Shape:
+        """Return the part moved, scaled, turned and made brighter, within what is allowed."""
+        return self.with_numbers(
+            x=self.x + right,
+            y=self.y + up,
+            width=self.width * scale,
+            height=self.height * scale,
+            angle=(self.angle + turn + 180) % 360 - 180,
+            intensity=self.intensity + brighter,
         )
-        kind, *numbers = astuple(moved)
-        kept = [round(min(max(v, low), high), 3) + 0.0 for v, (_, low, high) in zip(numbers, _NUMBERS, strict=True)]
+
+    def with_numbers(self, **numbers: float) -> Shape:
+        """Return the part with other numbers, all kept within what is allowed and to three decimals."""
+        kind, *values = astuple(replace(self, **numbers))  # type: ignore[arg-type]
+        kept = [round(min(max(v, low), high), 3) + 0.0 for v, (_, low, high) in zip(values, _NUMBERS, strict=True)]
         return Shape(kind, *kept)
 
     def __str__(self) -> str:

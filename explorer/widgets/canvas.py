@@ -19,9 +19,10 @@ HERE = Path(__file__).parent
 class Picture(anywidget.AnyWidget):
     """Shows one :class:`explorer.figures.panels.Panel`: an image by one byte a pixel, or a signal as a curve.
 
-    A click is told as a message ``{"at": [height, width]}``, fractions of the picture. That a part was dragged is told
-    as ``{"part": number, "to": [height, width], "drag": which}``, and what keys do to it as ``right`` and ``up`` (half
-    the picture is 1), ``scale`` and ``turn`` (degrees).
+    A click is told as a message ``{"at": [height, width]}``, fractions of the picture. That a part was chosen is told
+    as ``{"part": number}``; that it was dragged with ``to``, its middle, or ``half``, its sizes, and ``drag``, which
+    drag it is; and what keys do to it as ``right`` and ``up`` (half the picture is 1), ``scale``, ``turn`` (degrees)
+    and ``brighter``.
 
     Attributes
     ----------
@@ -47,11 +48,11 @@ class Picture(anywidget.AnyWidget):
         Another image of the same shape and scale, which takes turns with the first; none if empty.
     parts : list of dict
         What can be moved on an image: ``kind`` (ellipse, rectangle or blob), ``at`` and ``half`` (its middle, and half
-        its height and width, fractions of the picture), ``turn`` (degrees, clockwise), ``name``, and ``text``, which
-        says all of it.
+        its height and width, fractions of the picture), ``turn`` (degrees, clockwise), ``name``, ``text``, which says
+        all of it, and whether it is ``chosen``.
     """
 
-    _esm = HERE / "canvas.js"
+    _esm = "".join((HERE / name).read_text("utf-8") for name in ("handles.js", "canvas.js"))
     _css = HERE / "explorer.css"
 
     kind = traitlets.Unicode("empty").tag(sync=True)

@@ -259,7 +259,7 @@ class Explorer(ipywidgets.VBox):
         if key == "l":
             self._live.value = not self._live.value
         if key == "?":
-            self._say(_HELP, "status")
+            self._say(_HELP + self._screen.handles.keys, "status")
         elif key in keys:
             self._safely(keys[key])
 

@@ -90,7 +90,7 @@ class Screen:
         self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
         self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
-        self.handles = Handles(self.pictures["Truth"])
+        self.handles = Handles(lock, self.pictures["Truth"])
         self._panels: dict[str, Panel] = {}  # what the pictures show
         self._height, self._grown = 0.5, 0.0  # where the row of the profile is, and when curves grew last
         for name, picture in self.pictures.items():
@@ -125,6 +125,7 @@ class Screen:
             panel.add_class("ex-hidden")
         self.parts = (
             row("ex-pictures", *self.pictures.values()),
+            self.handles.form,
             self.scrubber,
             self.tabs,
             self.viewing.form,

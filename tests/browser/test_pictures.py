@@ -160,6 +160,27 @@ def test_a_part_of_a_phantom_is_dragged_and_steered(page):
     page.wait_for_function(f"dropped => {written} === dropped", arg=dropped)
     page.keyboard.press("u")
     page.wait_for_function(f"start => {written} === start", arg=start)
+    grip = page.locator(".ex-grip")
+    box = grip.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y - 10, steps=5)
+    page.mouse.up()
+    page.wait_for_selector(".ex-outline .ex-ghost", state="detached")
+    moved = grip.bounding_box()
+    assert abs(moved["x"] - box["x"] - 30) < 2
+    assert abs(moved["y"] - box["y"] + 10) < 2
+    _shot(page, "resize")
+    page.keyboard.press("u")
+    page.wait_for_function(f"start => {written} === start", arg=start)
+    page.keyboard.press("PageUp")
+    page.wait_for_selector(".ex-said >> text=intensity 0.55")
+    intensity = _named(page, "Chosen part: intensity, exact value")
+    assert intensity.input_value() == "0.55"
+    intensity.fill("0.5")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"start => {written} === start", arg=start)
     names = page.evaluate(NAMES)
     assert all(names)
     assert len(set(names)) == len(names)

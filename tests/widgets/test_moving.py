@@ -125,3 +125,93 @@ def test_live_mode_follows_the_drag(make):
     assert w.result.spec == w.spec
     bright = np.unravel_index(int((w.result.x - first.x).argmax()), (32, 32))
     assert np.abs(np.subtract(bright, (22, 9))).max() <= 3
+
+
+def fill(widget, name, value):
+    form = widget._screen.handles.form
+    widget._screen.handles._set(form, {"seq": form.seq + 1, "id": name, "value": value}, None)
+
+
+def form(widget):
+    return {row["id"]: row for group in widget._screen.handles.form.groups for row in group["rows"]}
+
+
+def test_the_rim_is_dragged_and_keys_change_the_intensity(make):
+    w = make(**DRAWN)
+    w.run().result(60)
+    before = w._screen.pictures["Truth"].pixels
+    for half in ([0.1, 0.2], [0.25, 0.3]):
+        say(w, part=1, half=half, drag=1)
+    assert w.wait(60)
+    assert (shapes(w)[1].width, shapes(w)[1].height) == (0.6, 0.5)
+    assert w._screen.pictures["Truth"].parts[1]["half"] == [0.25, 0.3]
+    assert w._screen.pictures["Truth"].pixels != before
+    w.undo()
+    assert w.spec.problem.params["parts"] == PARTS
+    say(w, part=1, brighter=0.05)
+    say(w, part=1, brighter=0.05)
+    assert shapes(w)[1].intensity == pytest.approx(0.6)
+    w.undo()
+    assert w.spec.problem.params["parts"] == PARTS
+    for wrong in ([], [1], ["x", 1], [float("nan"), 1], None):
+        say(w, part=1, half=wrong, drag=2)
+    assert w.spec.problem.params["parts"] == PARTS
+    say(w, part=1, half=[9.0, 0.0], drag=3)
+    assert (shapes(w)[1].width, shapes(w)[1].height) == (0.01, 1.0)  # within what the problem allows
+
+
+def test_a_form_below_the_pictures_changes_the_chosen_part(make):
+    w = make(**DRAWN)
+    assert form(w)["part"]["choices"] == ["", "1: ellipse", "2: rectangle"]
+    assert list(form(w)) == ["part"]  # nothing to change before one is chosen
+    say(w, part=1)
+    assert form(w)["part"]["value"] == "2: rectangle"
+    assert [part["chosen"] for part in w._screen.pictures["Truth"].parts] == [False, True]
+    assert w._undo_button.disabled  # to choose is no change
+    expected = {"width": 0.2, "height": 0.1, "angle": 30, "intensity": 0.5}
+    assert {name: row["value"] for name, row in form(w).items() if name != "part"} == expected
+    for value in (0.3, 0.4):  # one drag of a slider
+        fill(w, "width", value)
+    fill(w, "intensity", "−2.5")
+    assert (shapes(w)[1].width, shapes(w)[1].intensity) == (0.4, -2.5)
+    assert rows(w)[FIELD]["text"] == w.spec.problem.params["parts"]
+    assert "intensity −2.5" in w._screen.pictures["Truth"].parts[1]["text"]
+    w.undo()
+    w.undo()
+    assert w.spec.problem.params["parts"] == PARTS
+    assert form(w)["width"]["value"] == 0.2
+    fill(w, "width", "wide")
+    assert form(w)["width"]["error"] == "'wide' is no number."
+    fill(w, "width", 7)
+    assert not form(w)["width"]["error"]
+    assert shapes(w)[1].width == 1
+    fill(w, "part", "")
+    assert list(form(w)) == ["part"]
+    fill(w, "width", 0.5)
+    assert shapes(w)[1].width == 1  # of no part
+    w.change(problem={"name": "shepp_logan", "params": {"size": 32}})
+    assert form(w) == {}
+
+
+def test_the_help_names_the_keys_of_parts_where_there_are_parts(make):
+    w = make(**DRAWN)
+    report(w, key="?")
+    assert "Page Up" in w._message.value
+    w.change(problem={"name": "shepp_logan", "params": {"size": 32}})
+    report(w, key="?")
+    assert "Page Up" not in w._message.value
+
+
+def test_live_mode_follows_the_form(make):
+    w = make(**DRAWN)
+    first = w.run().result(60)
+    w._live.value = True
+    say(w, part=1)
+    fill(w, "intensity", -1.0)
+    deadline = time.monotonic() + 30
+    while w.result is first:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert w._job.wait(30)
+    assert w.result.spec == w.spec
+    assert shapes(w)[1].intensity == -1
