@@ -56,7 +56,7 @@ def missing_data(
     """Measure with another operator and lose some of the data: dead pixels, dead detectors, views not taken.
 
     That a datum is missing is known, and belongs into the operator: solvers see the operator and the data only, and
-    whatever number stood for a missing datum they would fit.
+    whatever number stood for a missing datum they would fit. The noise ``missing`` shows that.
 
     Raises
     ------

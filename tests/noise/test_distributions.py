@@ -299,6 +299,60 @@ def test_dither_makes_the_mean_of_many_data_right_between_two_levels(seed):
     assert means[0.5] < 0.03
 
 
+# --- missing data ---
+
+
+@every_seed
+@pytest.mark.parametrize("pattern", ["entries", "columns", "rows"])
+def test_as_much_is_missing_as_said_and_the_rest_has_the_likelihood_of_a_normal_density(seed, pattern):
+    x, space = data(seed).repeat(20, 20), Space((100, 120), torch.float64)
+    model = NOISES["missing"].build(fraction=0.2, level=0.03, pattern=pattern).at(x, space)
+    y = model.sample(x, Rng(seed, "missing"))
+    gone = as_float(y) == 0
+    lines = {"entries": gone.ravel(), "columns": gone.all(0), "rows": gone.all(1)}[pattern]
+    assert scipy.stats.binomtest(int(lines.sum()), lines.size, 0.2).pvalue > 1e-3
+    assert gone.mean() == pytest.approx(lines.mean(), abs=1e-15)  # whole lines, and nothing else
+    sigma = float(model.level)
+    assert abs((as_float(y) - as_float(x))[~gone].std() / sigma - 1) < 5 / (2 * (~gone).sum()) ** 0.5
+    far = x + 0.1
+    expected = normal(as_float(y), as_float(x), sigma)[~gone] - normal(as_float(y), as_float(far), sigma)[~gone]
+    assert_close(model.nll(y, far, space) - model.nll(y, x, space), torch.tensor(expected.sum()), 1e4)
+    white = as_float(model.whiten(y, x, space))
+    assert (white[gone] == 0).all()
+    assert_close(torch.from_numpy(white[~gone]), torch.from_numpy((as_float(y) - as_float(x))[~gone] / sigma), 10)
+
+
+@every_seed
+@pytest.mark.parametrize("pattern", ["entries", "columns"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+def test_what_is_missing_and_the_level_of_the_rest_are_found_in_the_data(seed, pattern, dtype):
+    ramp = torch.linspace(1, 2, 120, dtype=torch.float64).expand(100, 120).to(dtype)
+    space = Space((100, 120), dtype)
+    model = NOISES["missing"].build(fraction=0.2, level=0.03, pattern=pattern).at(ramp, space)
+    y = model.sample(ramp, Rng(seed, "missing"))
+    found = model.estimate(y, space)
+    assert_close(found.fraction, (y == 0).double().mean(), 10)
+    assert abs(float(found.level / model.level) - 1) < 0.1
+
+
+def test_a_line_is_missing_only_of_data_that_have_lines():
+    with pytest.raises(ex.SpecError, match="the data have one dimension: choose 'entries'"):
+        NOISES["missing"].build(pattern="rows").at(torch.ones(9), Space((9,)))
+
+
+def test_a_method_that_takes_missing_data_for_zeros_fits_them():
+    """The same loss as a part of the operator is known to the method: its error is far less, for every draw."""
+    spec = ex.RunSpec(
+        problem={"name": "shepp_logan", "params": {"size": 32}}, operator="radon", noise="missing", solver="cgls",
+        stop={"name": "budget", "params": {"steps": 30}}, draws=5, dtype="float64",
+    )  # fmt: skip
+    known = spec.replace(
+        noise={"name": "gaussian", "params": {"level": 0.01}},
+        operator={"name": "missing_data", "params": {"operator": "radon"}},
+    )
+    assert (ex.run(known).history["error"].min(0) < 0.5 * ex.run(spec).history["error"].min(0)).all()
+
+
 # --- refusals ---
 
 
