@@ -46,6 +46,7 @@ NAMES: Mapping[str, str] = {
     "lost": "sum of 1 − φ over the filter factors φ, one value a candidate",
     "inner": "inner product ⟨y, y − Ax⟩, one value a candidate",
     "log_lost": "sum of log(1 − φ) over the filter factors φ, one value a candidate",
+    "flat": "number of directions of the data that the penalty does not see, which the evidence leaves out",
     "iterated": "noise norm below which more steps, or a smaller parameter, surely lower the error",
     "left_out": "squared error of what data that were left out are predicted to be, one value a candidate",
     "whiteness": "distance of the residual from white noise, one value a candidate",

@@ -75,6 +75,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
     for need in rule.needs:
         if need.name in _REPORTED:
             if need.name not in known and not need.optional:
+                if "why" in rule.traits:
+                    raise SpecError(f"{rule.title} needs {rule.traits['why'](solver)}", "rule")
                 raise SpecError(
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
                 )
@@ -94,7 +96,7 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
 #: what a solver reports of a candidate, and what the engine itself finds out about it
 _REPORTED = (
     "residual", "dof", "solution_norm", "regularization", "growth", "sensitivity", "inner", "log_lost", "iterated",
-    "lost", "left_out",
+    "lost", "left_out", "flat",
 )  # fmt: skip
 _JUDGED = ("error", "whiteness")
 

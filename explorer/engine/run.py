@@ -26,7 +26,8 @@ from explorer.engine.reasons import Reason, reasons
 from explorer.engine.spec import RunSpec
 from explorer.engine.stops import compile_stop, largest_step, used
 from explorer.linalg import Rng, clone
-from explorer.rules.select import random_signs, select_parameter
+from explorer.linalg.quadrature import random_signs
+from explorer.rules.select import select_parameter
 from explorer.solvers.steps import Solution
 
 
@@ -163,11 +164,12 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     refuse_stop(spec, offers)
     direct = gives(component) is Solution
     probe = None
-    if chosen is not None and not direct and "dof" in [n.name for n in rule.needs if not n.optional]:
+    needed = set() if chosen is None or direct else {n.name for n in rule.needs if not n.optional}
+    if needed & {"dof", "log_lost"}:
         assert problem.codomain is not None
         signs = random_signs(problem.codomain, Rng(spec.seed, "rule/probe", spec.draws))
         probe = problem.codomain.expand(signs, problem.batch)
-    if "dof" in component.traits.get("reports", ()):
+    if "dof" in component.traits.get("reports", ()) or "log_lost" in needed:
         offers["probe"], probe = probe, None
     stop = spec.stop.as_dict()
 

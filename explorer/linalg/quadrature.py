@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from explorer.linalg.rng import Rng
+from explorer.linalg.spaces import Blocks, ProductSpace, Space
+
 Map = Callable[[Tensor], Tensor]
+
+
+def random_signs(space: Space | ProductSpace, rng: Rng) -> Any:
+    """Return a probe: entries ±1, for complex spaces ±1 ± i, so that data count as pairs of real numbers."""
+    signs = lambda w: torch.complex(w.real.sign(), w.imag.sign()) if w.is_complex() else w.sign()  # noqa: E731
+    w = space.random(rng)
+    return w.map(signs) if isinstance(w, Blocks) else signs(w)
 
 
 def lanczos(apply: Map, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:

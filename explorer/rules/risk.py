@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Linear, rule
+from explorer.catalogue import Component, Linear, rule
 from explorer.operators.base import LinearOperator
 
 
@@ -106,6 +106,22 @@ def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tenso
     return torch.where((dof >= 1) & (lost >= 1), sensitivity, torch.inf)
 
 
+def _no_posterior(solver: Component) -> str:
+    """Return the end of the sentence on a method under whose answers no data are likely or unlikely."""
+    if "choice" in solver.knobs:
+        own = "'evidence'" in f"{solver.knobs['choice'].choices}"
+        why = "it chooses λ itself: " + ("set its choice to 'evidence'" if own else "use Hybrid LSQR, which can by it")
+    elif "krylov" in solver.traits:
+        why = "its filter factors depend on the data, and pass 1"
+    elif "tunes" in solver.traits:
+        why = "it keeps directions whole, and a prior that lets them has no size"
+    elif "filter" in solver.traits:
+        why = "its filter factors pass 1, or its weights are those of other noise"
+    else:
+        why = "what it makes of the data is no symmetric matrix"
+    return f"an answer that is the posterior mean of one Gaussian model, and that of {solver.title} is none: {why}"
+
+
 @rule(
     "Evidence (marginal likelihood)",
     papers=[
@@ -114,13 +130,21 @@ def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tenso
     ],
     equation=r"\min\; m \log\langle y, y - A x_\lambda\rangle - \textstyle\sum_i \log(1 - \varphi_i)",
     picks="minimum",
+    why=_no_posterior,
 )
-def evidence(inner: Tensor, log_lost: Tensor, data_size: int) -> Tensor:
+def evidence(inner: Tensor, log_lost: Tensor, data_size: int, flat: Tensor | None = None) -> Tensor:
     """Take the candidate under which the data are most likely, for Gaussian noise and prior of unknown sizes.
 
-    The noise variance is the one that maximises the likelihood, ``⟨y, y − Ax⟩ / m``.
+    The noise variance is the one that maximises the likelihood, ``⟨y, y − Ax⟩ / m``. Directions that a penalty does not
+    see have a flat prior: the likelihood is that of the other data, and m their number.
+
+    An answer whose filter factors are below 1 whatever the data is such a posterior mean, with the prior variance
+    ``σ² φ / (1 − φ)`` of a direction of A x: Tikhonov's and other smooth filters, and steps of Landweber's and
+    Richardson's iterations that are shorter than the inverse of the largest eigenvalue. The prior of k such steps
+    grows exponentially in its strong directions, so that the choice depends on the length of a step and is early.
     """
-    return data_size * inner.log() - log_lost
+    size = data_size if flat is None else data_size - flat
+    return size * inner.log() - log_lost
 
 
 @rule(

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Component, SpecError
-from explorer.linalg import Blocks, ProductSpace, Rng, Space
 
 
 def score(rule: Component, params: Mapping[str, Any], offers: Mapping[str, Any]) -> Tensor:
@@ -28,13 +27,6 @@ def score(rule: Component, params: Mapping[str, Any], offers: Mapping[str, Any])
             raise SpecError(f"{rule.title} needs {need.says}, which is not known here", "rule")
         needs[need.name] = offers[need.name]
     return rule.function(**needs, **params)
-
-
-def random_signs(space: Space | ProductSpace, rng: Rng) -> Any:
-    """Return a probe: entries ±1, for complex spaces ±1 ± i, so that data count as pairs of real numbers."""
-    signs = lambda w: torch.complex(w.real.sign(), w.imag.sign()) if w.is_complex() else w.sign()  # noqa: E731
-    w = space.random(rng)
-    return w.map(signs) if isinstance(w, Blocks) else signs(w)
 
 
 def select_parameter(

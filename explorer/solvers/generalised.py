@@ -97,7 +97,7 @@ def tgsvd(
     ],
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|Lx\|_2^2",
     reports=REPORTS,
-    on_request=("regularization", "growth"),
+    on_request=("regularization", "growth", "sensitivity", "lost", "inner", "log_lost", "flat", "iterated"),
     tunes=("regularization", 2),
     reads=1,
 )
@@ -111,7 +111,8 @@ def general_tikhonov(
 ) -> Solution:
     """Solve ``(AᴴA + λ LᴴL) x = Aᴴy`` by the filter factors ``γ² / (γ² + λ)``, for many λ at once.
 
-    `solution_norm` is ``‖L x‖``. Of what neither A nor L sees, the answer has nothing.
+    `solution_norm` is ``‖L x‖``, and rules that look at changes of x look at those of ``L x``. Of what neither A nor L
+    sees, the answer has nothing.
 
     Raises
     ------
@@ -123,9 +124,26 @@ def general_tikhonov(
     total = d.c**2 + weight
     over, lost = safe_divide(d.c.expand_as(total), total), safe_divide(weight, total)
     solution = _filtered(A, y, d, over, lost)
-    if details:  # λ, and the derivative of ‖L x‖² by its logarithm
-        data = y.reshape(*A.codomain.batch(y), -1).double() @ d.U
-        told = {"regularization": _beside(regularization, d), "growth": -2 * lost * (d.s * over * data) ** 2}
+    if details:
+        flat = y.reshape(*A.codomain.batch(y), -1).double()
+        data = flat @ d.U
+        outside = (flat - data @ d.U.mT).square().sum(-1)
+        told = _derivatives(d, data.square(), outside, over, torch.where(d.c > 0, lost, 1))
+        told["regularization"] = _beside(regularization, d).squeeze(-1)
         like = torch.as_tensor(solution.scalars["residual"])
-        solution.scalars |= {name: value.sum(-1).to(like.dtype).expand(like.shape) for name, value in told.items()}
+        solution.scalars |= {name: value.to(like.dtype).expand(like.shape) for name, value in told.items()}
     return solution
+
+
+def _derivatives(d: Generalised, data2: Tensor, outside: Tensor, over: Tensor, lost: Tensor) -> dict[str, Tensor]:
+    """Return what rules need: derivatives of L x by log λ, the evidence given what L does not see, the iterated one."""
+    size2, penalised = (d.s * over) ** 2 * data2, torch.where(d.s > 0, lost, 1)
+    return {
+        "growth": -2 * (lost * size2).sum(-1),
+        "sensitivity": (lost**2 * size2).sum(-1).sqrt(),
+        "lost": lost.sum(-1),
+        "inner": (lost * data2).sum(-1) + outside,
+        "log_lost": penalised.log().sum(-1),
+        "flat": ((d.s == 0) & (d.c > 0)).sum(),
+        "iterated": safe_divide((lost**3 * data2).sum(-1) + outside, ((lost**4 * data2).sum(-1) + outside).sqrt()),
+    }

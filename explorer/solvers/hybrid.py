@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from explorer.catalogue import Help, Linear, Log, SpecError, solver
-from explorer.linalg import safe_divide
+from explorer.linalg import Rng, safe_divide
+from explorer.linalg.quadrature import random_signs
 from explorer.operators.base import LinearOperator
 from explorer.operators.capabilities import LINEAR_SQUARE, ONE_UNKNOWN, SIGNAL
 from explorer.operators.gradient import CumulativeSum
 from explorer.operators.transforms import Cosine
-from explorer.solvers.projected import Basis, Choice, Projected, flattened
+from explorer.solvers.bidiagonal import Bidiagonal
+from explorer.solvers.projected import Basis, Choice, Columns, Projected, flattened
 from explorer.solvers.steps import Step
 
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ, where it is fixed", batched=True)]
@@ -32,6 +34,9 @@ REPORTS = ("residual", "regularization", "solution_norm")
         "O'Leary & Simmons 1981: A bidiagonalization-regularization procedure for large scale discretizations of "
         "ill-posed problems",
         "Chung, Nagy & O'Leary 2008: A weighted-GCV method for Lanczos-hybrid regularization",
+        "Golub & von Matt 1997: Generalized cross-validation for large-scale problems",
+        "Hall-Hooper, Saibaba, Chung & Miller 2024: Efficient iterative methods for hyperparameter estimation in "
+        "large-scale linear inverse problems",
     ],
     equation=r"x_k = V_k \arg\min_z \|B_k z - \beta_1 e_1\|^2 + \lambda_k \|z\|^2",
     reports=(*REPORTS, "alpha", "beta"),
@@ -44,8 +49,14 @@ def hybrid_lsqr(
     y: Tensor,
     noise_norm: Tensor | None = None,
     x0: Tensor | None = None,
+    rng: Rng | None = None,
     *,
-    choice: Choice = "weighted_gcv",
+    choice: Annotated[
+        Literal[
+            "weighted_gcv", "gcv", "discrepancy", "fixed", "l_curve", "quasi_optimality", "monotone_error", "evidence"
+        ],
+        Help("how λ is chosen at every step: on the projected problem, or the given one; evidence costs as much again"),
+    ] = "weighted_gcv",
     regularization: Weight = 1e-3,
     tau: Safety = 1.02,
 ) -> Iterator[Step]:
@@ -53,8 +64,20 @@ def hybrid_lsqr(
 
     A start `x0` is what the penalty measures the distance from. Step k costs about 4 k vector operations beside the
     products, for the orthogonalisation.
+
+    The evidence of the given problem is ``m log⟨y, (I + AAᴴ/λ)⁻¹ y⟩ + log det(I + AAᴴ/λ)``. A quadrature from the data
+    gives the first term and one from a vector of random signs, the same for all draws, the second: λ comes near that
+    of the direct method as the space grows.
+
+    Raises
+    ------
+    SpecError
+        If the evidence is asked for without a random stream.
     """
-    yield from _bidiagonal(A, y, x0, Projected(choice, regularization, noise_norm, tau), False)
+    if choice == "evidence" and rng is None:
+        raise SpecError("evidence needs a random stream, and none is given: pass rng, or use 'weighted_gcv'", "choice")
+    probe = None if rng is None or choice != "evidence" else random_signs(A.codomain, Rng(rng.seed, rng.component))
+    yield from _bidiagonal(A, y, x0, Projected(choice, regularization, noise_norm, tau), False, probe)
 
 
 @solver(
@@ -85,30 +108,26 @@ def hybrid_lsmr(
     yield from _bidiagonal(A, y, x0, Projected(choice, regularization), True)
 
 
-def _bidiagonal(A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected, gradient: bool) -> Iterator[Step]:
-    of_x, of_y = flattened(A)
-    start = of_y(y if x0 is None else y - A(x0))
-    beta = first = torch.linalg.vector_norm(start, dim=-1)
-    U = Basis(start)
-    U.append(safe_divide(torch.ones_like(first), first)[..., None] * start)
-    back = of_x(A.adjoint(of_y.back(U.vectors[..., 0, :])))
-    V = Basis(back)
-    _, alpha = V.extend(back)
-    steep, columns = alpha * first, _Columns()
+def _bidiagonal(
+    A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected, gradient: bool, probe: Tensor | None = None
+) -> Iterator[Step]:
+    _, of_y = flattened(A)
+    own = Bidiagonal(A, of_y(y if x0 is None else y - A(x0)))
+    beside = None if probe is None else Bidiagonal(A, of_y(probe))
+    steep = own.alpha * own.first
     while True:
-        diagonal = alpha
-        _, beta = U.extend(of_y(A(of_x.back(V.vectors[..., -1, :]))))
-        _, alpha = V.extend(of_x(A.adjoint(of_y.back(U.vectors[..., -1, :]))))
-        B = columns.append(torch.nn.functional.pad(torch.stack((diagonal, beta), -1), (V.length - 2, 0)))
-        right = _first(first, B.shape[-1] + 1)
+        diagonal, beta, B = own.extend()
+        if beside is not None:
+            rule.spectrum = beside.spectrum()
+        right = _first(own.first, B.shape[-1] + 1)
         if gradient:
             last = torch.zeros_like(B[..., :1, :])
-            last[..., 0, -1] = alpha * beta
+            last[..., 0, -1] = own.alpha * beta
             z, chosen = rule.solve(torch.cat((B.mT @ B, last), -2), _first(steep, B.shape[-1] + 1))
         else:
             z, chosen = rule.solve(B, right)
         residual = torch.linalg.vector_norm((B @ z[..., None])[..., 0] - right, dim=-1)
-        x = of_x.back(V.combine(z.to(V.array.dtype)))
+        x = own.of_x.back(own.V.combine(z.to(own.V.array.dtype)))
         yield Step(
             x if x0 is None else x0 + x,
             residual=residual,
@@ -117,21 +136,6 @@ def _bidiagonal(A: LinearOperator, y: Tensor, x0: Tensor | None, rule: Projected
             alpha=diagonal,
             beta=beta,
         )
-
-
-class _Columns:
-    """A Hessenberg or bidiagonal matrix that grows by a column."""
-
-    def __init__(self) -> None:
-        self.matrix: Tensor | None = None
-
-    def append(self, column: Tensor) -> Tensor:
-        """Return it with one more column, shape ``(*batch, k + 1, k)``; column j has entries down to row j + 1."""
-        column = column[..., None]
-        if self.matrix is not None:
-            column = torch.cat((torch.nn.functional.pad(self.matrix, (0, 0, 0, 1)), column), -1)
-        self.matrix = column
-        return column
 
 
 def _first(value: Tensor, length: int) -> Tensor:
@@ -172,7 +176,7 @@ def hybrid_gmres(
     data = flat(y)
     V = Basis(data)
     V.extend(flat(A(y)) if range_restricted else data)
-    columns = _Columns()
+    columns = Columns()
     while True:
         inside, below = V.extend(flat(A(flat.back(V.vectors[..., -1, :]))))
         H = columns.append(torch.cat((inside, below[..., None].to(inside.dtype)), -1))
@@ -257,7 +261,7 @@ def flexible_lsqr(
     of_x, of_y = flattened(A)
     rule = Projected(choice, regularization, noise_norm, tau)
     first = torch.linalg.vector_norm(of_y(y), dim=-1)
-    U, weight, columns = Basis(of_y(y)), torch.ones((), device=y.device), _Columns()
+    U, weight, columns = Basis(of_y(y)), torch.ones((), device=y.device), Columns()
     U.extend(of_y(y))
     V: Basis | None = None
     while True:

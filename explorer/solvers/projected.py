@@ -23,6 +23,8 @@ Choice = Annotated[
 ]
 #: choices that need the noise level, and what each is called
 INFORMED = {"discrepancy": "the discrepancy principle", "monotone_error": "the monotone error rule"}
+#: squares of singular values of the given problem, how many each stands for, and the number of real data
+Spectrum = tuple[Tensor, Tensor, int]
 #: candidates of λ, in each of two grids
 CANDIDATES = 48
 
@@ -38,13 +40,19 @@ class Projected:
         ``discrepancy``: the residual is τ times the expected norm of the noise; λ = 0 until it can be. ``fixed``.
         ``l_curve``, ``quasi_optimality``, ``monotone_error``: the rules of these names on the projected problem
         (Calvetti, Golub & Reichel 1999). The corner and the least change are looked for between the squares of its
-        singular values.
+        singular values. ``evidence``: the most likely data under Gaussian noise and prior of unknown sizes. What the
+        data enter is all in the projected problem; the determinant of their covariance is not, and takes `spectrum`.
     regularization : float or Tensor
         λ where it is fixed.
     noise_norm : Tensor, optional
         Expected norm of the noise, per sample.
     tau : float
         Safety factor of the discrepancy principle, and of the monotone error rule.
+
+    Attributes
+    ----------
+    spectrum : Spectrum, optional
+        A quadrature of the spectrum of ``A Aᴴ``, which the method gives before every solution.
 
     Raises
     ------
@@ -65,6 +73,7 @@ class Projected:
         self.noise_norm, self.tau = noise_norm, tau
         self.goal = None if noise_norm is None else tau * noise_norm
         self.weights: tuple[float | Tensor, int] = (0.0, 0)  # their sum and number
+        self.spectrum: Spectrum | None = None
 
     def solve(self, matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``argmin_z ‖C z − r‖² + λ ‖z‖²`` and λ.
@@ -158,7 +167,7 @@ class Projected:
         kept, lost = safe_divide((s**2).expand_as(total), total), safe_divide(values[..., None].expand_as(total), total)
         size2 = safe_divide(kept, s.expand_as(kept)) ** 2 * data2
         once, thrice, fourth = ((lost**power * data2).sum(-1) + outside2 for power in (2, 3, 4))
-        told = {
+        told: dict[str, Any] = {
             "residual": once.sqrt(),
             "solution_norm": size2.sum(-1).sqrt(),
             "growth": -2 * (lost * size2).sum(-1),
@@ -167,6 +176,12 @@ class Projected:
             "iterated": safe_divide(thrice, fourth.sqrt()),
             "noise_norm": self.noise_norm,
         }
+        if self.spectrum is not None:
+            squares, number, size = self.spectrum
+            told["log_lost"] = -(number * torch.log1p(squares / values[..., None])).sum(-1)
+            # relative to the data, so that their scale is not rounded
+            told["inner"] = safe_divide((lost * data2).sum(-1) + outside2, data2.sum(-1) + outside2)
+            told["data_size"] = size
         rule = rules[self.choice]
         knobs = {"tau": self.tau} if "tau" in rule.knobs else {}
         return rule.function(**{need.name: told[need.name] for need in rule.needs if need.name in told}, **knobs)
@@ -262,6 +277,21 @@ class Basis:
         """Return ``Σ z_j v_j`` of the first vectors, shape ``(*batch, size)``."""
         k = coefficients.shape[-1]
         return (coefficients[..., None, :] @ self.array[..., :k, :])[..., 0, :]
+
+
+class Columns:
+    """A Hessenberg or bidiagonal matrix that grows by a column."""
+
+    def __init__(self) -> None:
+        self.matrix: Tensor | None = None
+
+    def append(self, column: Tensor) -> Tensor:
+        """Return it with one more column, shape ``(*batch, k + 1, k)``; column j has entries down to row j + 1."""
+        column = column[..., None]
+        if self.matrix is not None:
+            column = torch.cat((torch.nn.functional.pad(self.matrix, (0, 0, 0, 1)), column), -1)
+        self.matrix = column
+        return column
 
 
 class Flat:

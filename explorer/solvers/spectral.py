@@ -25,13 +25,35 @@ from explorer.solvers.steps import Solution
 Operator = Annotated[LinearOperator, HAS_SVD]
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="λ; the filter lets pass what lies well above √λ", batched=True)]
 REPORTS = ("residual", "dof", "solution_norm")
+CHANGES = ("sensitivity", "lost")
+#: of filters below 1, whose solution is the mean of a Gaussian posterior
+LIKELIHOOD = ("inner", "log_lost")
 
 
-def _solution(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor) -> Solution:
+def _solution(
+    A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor, slope: Tensor | None = None, log: Tensor | None = None
+) -> Solution:
+    """Return the filtered solution, and with the slope ``|dφ / d log λ|`` what rules ask for.
+
+    Where no direction is kept whole, `log` is ``log(1 − φ)``.
+    """
     svd = A.svd()
     kept, lost = torch.where(svd.s > 0, kept, 0), torch.where(svd.s > 0, lost, 1)
     data, outside = analysed(svd, y, kept)
-    return filtered(svd, safe_divide(kept, svd.s) * data, lost * data, outside, kept)
+    solution = filtered(svd, safe_divide(kept, svd.s) * data, lost * data, outside, kept)
+    if slope is not None:
+        axes, pairs = tuple(range(-svd.s.ndim, 0)), 2 if A.domain.is_complex else 1
+        change = torch.where(svd.s > 0, slope, 0)
+        told = {
+            "sensitivity": (safe_divide(change, svd.s) * data).abs().square().sum(axes).sqrt(),
+            "lost": pairs * lost.sum(axes),
+        }
+        if log is not None:
+            told["inner"] = (lost * data.abs().square()).sum(axes) + outside
+            told["log_lost"] = pairs * torch.where(svd.s > 0, log, 0).sum(axes)
+        batch = torch.as_tensor(solution.scalars["residual"]).shape
+        solution.scalars |= {name: value.expand(batch) for name, value in told.items()}
+    return solution
 
 
 def _over(value: Tensor, weight: Tensor) -> Tensor:
@@ -49,15 +71,17 @@ def _ratio(s: np.ndarray, knobs: Mapping[str, Any], value: np.ndarray | float | 
     solves="showalter",
     equation=r"\varphi = 1 - e^{-\sigma^2/\lambda}",
     reports=REPORTS,
+    on_request=(*CHANGES, *LIKELIHOOD),
     tunes=("regularization", 2),
     filter=lambda s, _k, _norm, knobs: -np.expm1(-_ratio(s, knobs)),
     differentiable=True,
 )
-def showalter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+def showalter(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Follow the gradient flow ``x' = Aᴴ(y − Ax)`` from zero until the time ``1/λ``."""
     s = A.svd().s
     time = _over(s**2, beside(regularization, s))
-    return _solution(A, y, -torch.expm1(-time), torch.exp(-time))
+    slope = torch.where(time < torch.inf, time, 0) * torch.exp(-time)
+    return _solution(A, y, -torch.expm1(-time), torch.exp(-time), slope if details else None, -time)
 
 
 @solver(
@@ -66,18 +90,20 @@ def showalter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solut
     solves="landweber",
     equation=r"\varphi = 1 - (1 - \sigma^2/\|A\|^2)^k,\quad k = \|A\|^2/\lambda",
     reports=REPORTS,
+    on_request=CHANGES,
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: 1 - (1 - np.minimum(s / norm, 1) ** 2) ** _ratio(s, knobs, norm**2),
     differentiable=True,
 )
-def landweber_filter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+def landweber_filter(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Do all ``k = ‖A‖²/λ`` steps of Landweber's iteration at once; k need not be whole."""
     s = A.svd().s
     norm2 = s.max() ** 2
     steps = -torch.log1p(-safe_divide(s**2, norm2.expand_as(s)).clamp(max=1))
     steps = steps.clamp(max=1e18)  # infinite in the strongest direction, which would spoil derivatives
     exponent = torch.where(steps > 0, _over(norm2, beside(regularization, s)) * steps, 0.0)
-    return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent))
+    slope = torch.where(exponent < torch.inf, exponent, 0) * torch.exp(-exponent)
+    return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent), slope if details else None)
 
 
 @solver(
@@ -89,6 +115,7 @@ def landweber_filter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -
     solves="wiener",
     equation=r"\varphi = \frac{\sigma^2 P}{\sigma^2 P + \lambda},\quad P = (\sigma/\|A\|)^{2p}",
     reports=REPORTS,
+    on_request=(*CHANGES, *LIKELIHOOD),
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: 1 - 1 / (1 + _ratio(s, knobs, s**2 * (s / norm) ** (2 * knobs["smoothness"]))),
     differentiable=True,
@@ -96,6 +123,7 @@ def landweber_filter(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -
 def wiener(
     A: Operator,
     y: Tensor,
+    details: bool = False,
     *,
     regularization: Annotated[
         float | Tensor, Log(0, 1e6, help="λ: variance of the noise over that of the strongest direction", batched=True)
@@ -109,7 +137,8 @@ def wiener(
     s = A.svd().s
     power = s**2 * safe_divide(s, s.max().expand_as(s)) ** (2 * smoothness)
     weight = beside(regularization, s)
-    return _solution(A, y, safe_divide(power, power + weight), safe_divide(weight, power + weight))
+    kept, lost = safe_divide(power, power + weight), safe_divide(weight, power + weight)
+    return _solution(A, y, kept, lost, kept * lost if details else None, lost.log())
 
 
 @solver(
@@ -118,11 +147,12 @@ def wiener(
     solves="nuclear_bias",
     equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_* \le c:\quad \varphi = \min(1, \sigma^2/\lambda)",
     reports=REPORTS,
+    on_request=CHANGES,
     tunes=("regularization", 2),
     filter=lambda s, _k, _norm, knobs: np.minimum(1, _ratio(s, knobs)),
     differentiable=True,
 )
-def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> Solution:
+def nuclear_bias(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Invert exactly above ``√λ``, and below it apply the adjoint over λ.
 
     Of all linear estimators K whose bias ``KA − I`` has at most a given nuclear norm, this one makes white noise least.
@@ -130,7 +160,7 @@ def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> So
     """
     s = A.svd().s
     kept = _over(s**2, beside(regularization, s)).clamp(max=1)
-    return _solution(A, y, kept, 1 - kept)
+    return _solution(A, y, kept, 1 - kept, torch.where(kept < 1, kept, 0) if details else None)
 
 
 @solver(
@@ -140,6 +170,7 @@ def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> So
     equation=r"\min_K \|K\|_F^2 \;\text{s.t.}\; \|KA - I\|_2 \le c:\quad \varphi = 1 - c,\quad c = \frac{\lambda}"
     r"{\|A\|^2 + \lambda}",
     reports=REPORTS,
+    on_request=(*CHANGES, *LIKELIHOOD),
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: np.where(s > 0, norm**2 / (norm**2 + knobs["regularization"]), 0.0),
     differentiable=True,
@@ -147,6 +178,7 @@ def nuclear_bias(A: Operator, y: Tensor, *, regularization: Weight = 1e-3) -> So
 def spectral_bias(
     A: Operator,
     y: Tensor,
+    details: bool = False,
     *,
     regularization: Annotated[
         float | Tensor, Log(0, 1e6, help="λ: the bias allowed is λ / (‖A‖² + λ) in every direction", batched=True)
@@ -160,4 +192,5 @@ def spectral_bias(
     weight, norm2 = beside(regularization, s), s.max() ** 2
     total = norm2 + weight
     kept = safe_divide(norm2, total).expand(*total.shape[: total.ndim - s.ndim], *s.shape)
-    return _solution(A, y, kept, safe_divide(weight, total).expand_as(kept))
+    lost = safe_divide(weight, total).expand_as(kept)
+    return _solution(A, y, kept, lost, kept * lost if details else None, lost.log())

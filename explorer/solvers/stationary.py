@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from explorer.catalogue import Capability, Linear, solver
+from explorer.catalogue import Capability, Linear, SpecError, solver
 from explorer.linalg import axpy, count, safe_divide
 from explorer.operators.base import Diagonal, LinearOperator
 from explorer.operators.capabilities import POSITIVE
 from explorer.operators.rows import HAS_ROWS, dense, part, rows
+from explorer.solvers.bidiagonal import log_lost
 from explorer.solvers.steps import Step
 from explorer.solvers.sweeps import Sweeps, groups, substitute, triangle
 
@@ -31,6 +32,7 @@ Matrix = Annotated[LinearOperator, POSITIVE, HAS_ROWS]
     solves="least_squares",
     equation=r"x_{k+1} = x_k + \tfrac{\omega}{\|A\|} (y - A x_k)",
     reports=("residual",),
+    on_request=("inner", "log_lost"),
     per_step={"A": 1},
     filter=lambda s, k, norm, knobs: 1 - (1 - knobs["relaxation"] * s / norm) ** k,
     differentiable=True,
@@ -39,13 +41,31 @@ def richardson(
     A: Annotated[LinearOperator, POSITIVE],
     y: Tensor,
     x0: Tensor | None = None,
+    probe: Tensor | None = None,
     *,
     relaxation: Annotated[float, Linear(0.01, 1.95, unit="1/‖A‖", help="step ω; it converges for 0 < ω < 2")] = 1.0,
 ) -> Iterator[Step]:
-    """Add a multiple of the residual. Out of place."""
+    """Add a multiple of the residual. Out of place.
+
+    With a `probe` every step tells what the evidence needs, for which ``log det(I − ω A / ‖A‖)`` is estimated at the
+    start.
+
+    Raises
+    ------
+    SpecError
+        If there is a `probe` and ω is not below 1, where a direction is filtered by 1 or more.
+    """
+    if probe is not None and relaxation >= 1:
+        raise SpecError(f"is {relaxation:g}, and evidence needs filter factors below 1: lower it", "relaxation")
     system, step = Sweeps(A, y, x0), relaxation / A.norm()
+    shrinks = None if probe is None else log_lost(A, probe, lambda squares: step * squares.sqrt())
+    start, k = system.r, 0
     while True:
-        yield system.move(axpy(system.moving() * step, system.r, system.x))
+        made = system.move(axpy(system.moving() * step, system.r, system.x))
+        k += 1
+        if shrinks is not None:
+            made.scalars |= {"inner": A.codomain.inner(start, system.r).real, "log_lost": k * shrinks}
+        yield made
 
 
 @solver(

@@ -9,9 +9,12 @@ import torch
 import explorer as ex
 from explorer.catalogue import rules, solvers
 from explorer.engine.freedom import probed
-from explorer.linalg import Rng
-from explorer.rules.select import random_signs, select_parameter
+from explorer.linalg import Rng, Space
+from explorer.linalg.quadrature import random_signs
+from explorer.operators.base import DenseMatrix
+from explorer.rules.select import select_parameter
 from explorer.solvers import tikhonov
+from explorer.solvers.bidiagonal import Bidiagonal
 from tests import support
 
 STEPS = 12
@@ -222,3 +225,124 @@ def test_every_choice_comes_near_the_best_fixed_weight(solver, choice):
     run = ex.run(case.replace(solver={"name": solver, "params": {"choice": choice}}))
     most = {"l_curve": 2.3, "quasi_optimality": 1.6, "monotone_error": 1.2}[choice]
     assert (run.history["error"][-1] <= most * least).all()
+
+
+@support.every_seed
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_in_the_whole_space_the_evidence_of_a_hybrid_method_is_that_of_tikhonov(seed, dtype):
+    """Signs give the determinant exactly where A Aᴴ is diagonal."""
+    values, space = support.decay(12, 1e3), Space((12,), dtype)
+    A = DenseMatrix(space, space, torch.diag(values).to(dtype))
+    clean = values * torch.linspace(0, 3, 12).double().sin() * (1 + 1j if dtype.is_complex else 1)
+    noise = NOISE * clean.abs().square().mean().sqrt() * support.normal((12,), seed + 9, dtype)
+    y = clean + noise
+    matrix, size = A.to_dense().numpy(), 24 if dtype.is_complex else 12
+
+    def score(weight):
+        """Return twice the negative log-likelihood of the data with the best noise variance, dense."""
+        covariance = np.eye(12) + matrix @ matrix.conj().T / weight
+        inner = np.vdot(y.numpy(), np.linalg.solve(covariance, y.numpy())).real
+        return size * np.log(inner) + size / 12 * np.linalg.slogdet(covariance)[1]
+
+    grid = np.geomspace(1e-12, 1, 3000)
+    expected = grid[np.argmin([score(weight) for weight in grid])]
+    step = after(12, solvers["hybrid_lsqr"].function(A, y, rng=Rng(seed, "probe"), choice="evidence"))
+    assert float(step.scalars["regularization"]) == pytest.approx(expected, rel=0.04)  # the grid of the method: 3.3 %
+
+
+@support.every_seed
+def test_the_quadrature_beside_a_hybrid_method_estimates_the_determinant(seed):
+    """Its mean over 2000 probes, to four standard errors, is ``log det(I + A Aᴴ/λ)``; five steps of twelve suffice."""
+    A, weight = support.operator(support.decay(12, 30.0), 14, 12, seed=seed), 0.05
+    beside = Bidiagonal(A, random_signs(A.codomain, Rng(seed, "probe", 2000)))
+    for _ in range(5):
+        squares, number, size = beside.spectrum()
+    found = (number * torch.log1p(squares / weight)).sum(-1)
+    matrix = A.to_dense()
+    expected = torch.logdet(torch.eye(14).double() + matrix @ matrix.mT / weight)
+    assert size == 14
+    assert abs(found.mean() - expected) < 4 * found.std() / 2000**0.5 + 1e-3 * expected
+
+
+@pytest.mark.parametrize("problem", ["camera", "shepp_logan"])
+def test_on_images_the_evidence_of_thirty_steps_is_near_that_of_the_direct_method(problem):
+    """λ within a fifth, for every one of five draws; every step takes a product of its own and one for the probe."""
+    image, blur = {"name": problem, "params": {"size": 48}}, {"name": "gaussian_blur", "params": {"sigma": 1.5}}
+    case = spec("tikhonov", "evidence", problem=image, operator=blur)
+    direct = ex.run(case).history["regularization"][-1]
+    hybrid = case.replace(
+        solver={"name": "hybrid_lsqr", "params": {"choice": "evidence"}},
+        rule="fixed",
+        stop={"name": "budget", "params": {"steps": 30}},
+    )
+    run = ex.run(hybrid)
+    assert (abs(run.history["regularization"][-1] / direct - 1) < 0.2).all()
+    assert run.costs == {"A": 2 * 30, "Aᴴ": 2 * 31}
+
+
+def test_without_a_random_stream_the_evidence_is_refused_in_a_sentence():
+    A = support.operator(support.decay(12, 10.0))
+    with pytest.raises(ex.SpecError, match="pass rng, or use 'weighted_gcv'"):
+        next(ex.solvers.hybrid_lsqr(A, support.normal((12,)), choice="evidence"))
+
+
+# --- evidence of steps ------------------------------------------------------------------------------------------------
+
+
+@support.every_seed
+@pytest.mark.parametrize("solver", ["landweber", "richardson"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_evidence_of_a_step_is_the_likelihood_of_the_data_under_its_prior(seed, solver, dtype):
+    """``y ~ N(0, σ² (I − H)⁻¹)`` with the influence matrix H of k steps; signs are exact where A is diagonal."""
+    values, space = support.decay(10, 30.0), Space((10,), dtype)
+    A = DenseMatrix(space, space, torch.diag(values).to(dtype), self_adjoint=True, positive=True)
+    y, probe = support.normal((3, 10), seed, dtype), random_signs(space, Rng(seed, "probe"))
+    knob = {"landweber": "step_size", "richardson": "relaxation"}[solver]
+    steps = solvers[solver].bind({"A": A, "y": y, "details": True, "probe": probe}, solvers[solver].check({knob: 0.7}))
+    size = 20 if dtype.is_complex else 10
+    for k, step in enumerate(itertools.islice(steps(), 6), 1):
+        H = influence(A, solver, k, **{knob: 0.7}).numpy()
+        precision = np.eye(10) - H
+        inner = [np.vdot(one, precision @ one).real for one in y.numpy()]
+        found = rules["evidence"].function(step.scalars["inner"], step.scalars["log_lost"], size)
+        expected = size * np.log(inner) - size / 10 * np.linalg.slogdet(precision)[1]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("operator", "off"), [("gaussian_blur", 0.0), ("radon", 0.2)])
+def test_landweber_is_stopped_early_by_its_evidence_and_where_the_dense_likelihood_is_largest(operator, off):
+    """Exactly with a decomposition, to a fifth of the steps by one probe; and before the best step, every draw."""
+    run = ex.run(
+        spec(
+            {"name": "landweber", "params": {"step_size": 0.5}},
+            "evidence",
+            problem={"name": "shepp_logan", "params": {"size": 24}},
+            operator=operator,
+            stop={"name": "budget", "params": {"steps": 300}},
+        )
+    )
+    data = run.y.flatten(1).numpy()
+    U, s, _ = np.linalg.svd(run.problem.A.to_dense().reshape(data.shape[1], 576).numpy(), full_matrices=False)
+    share, k = 0.5 * (s / s[0]) ** 2, np.arange(1, 301)[:, None]
+    seen = (data @ U) ** 2
+    inner = (1 - share) ** k @ seen.T + (data**2).sum(1) - seen.sum(1)
+    least = (data.shape[1] * np.log(inner) - k * np.log1p(-share).sum()).argmin(0) + 1
+    assert (abs(run.stopped.step - least) <= off * least).all()
+    assert (run.stopped.step < run.history["error"].argmin(0) + 1).all()
+
+
+WITHOUT = {
+    "cgls": "its filter factors depend on the data",
+    "chebyshev": "its filter factors pass 1",
+    "tsvd": "it keeps directions whole",
+    "kaczmarz": "is no symmetric matrix",
+    "hybrid_lsqr": "set its choice to 'evidence'",
+    "hybrid_gmres": "use Hybrid LSQR",
+    "landweber": "evidence needs filter factors below 1: lower it",
+}
+
+
+@pytest.mark.parametrize("solver", WITHOUT)
+def test_a_method_without_a_likelihood_says_why(solver):
+    with pytest.raises(ex.SpecError, match=WITHOUT[solver]):
+        ex.run(spec(solver, "evidence", operator="phillips"))

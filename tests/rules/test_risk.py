@@ -6,8 +6,8 @@ import scipy.stats
 import torch
 
 import explorer as ex
-from explorer.catalogue import rules
-from explorer.linalg import Space
+from explorer.catalogue import operators, rules, solvers
+from explorer.linalg import Rng, Space
 from explorer.rules.select import score
 from explorer.rules.whiteness import whiteness
 from explorer.solvers import tikhonov, tsvd
@@ -222,3 +222,60 @@ def test_the_corner_of_the_l_curve_is_not_where_rounding_bends_its_end(seed):
     )
     found = ex.compare_rules(spec, {"l_curve": {}, "oracle": {}})
     assert found.error("l_curve") < 2 * found.error("oracle")
+
+
+# --- other filters than Tikhonov's ------------------------------------------------------------------------------------
+
+FILTERS = ["showalter", "landweber_filter", "wiener", "nuclear_bias", "spectral_bias"]
+
+
+@every_seed
+@pytest.mark.parametrize("solver", FILTERS)
+def test_what_rules_need_of_a_filter_is_that_of_its_influence_matrix(seed, solver):
+    """Changes by differences, and where no direction is kept whole the likelihood of a normal vector by SciPy."""
+    A, y, h = support.operator(support.decay(N, 30.0), M, N, seed=seed), support.normal((M,), seed + 7), 1e-5
+    weight = 0.31
+    solve = lambda data, weight: solvers[solver].function(A, data, regularization=weight).x  # noqa: E731
+    found = solvers[solver].function(A, y, details=True, regularization=weight).scalars
+    change = (solve(y, weight * np.exp(h)) - solve(y, weight * np.exp(-h))) / (2 * h)
+    assert float(found["sensitivity"]) == pytest.approx(float(change.norm()), rel=1e-6)
+    H = (A.to_dense() @ solve(torch.eye(M).double(), weight).mT).numpy()
+    assert float(found["lost"]) == pytest.approx(N - np.trace(H), rel=1e-9)
+    if "inner" not in solvers[solver].traits["on_request"]:
+        assert abs(np.linalg.eigvalsh(H)[-1] - 1) < 1e-9  # some direction is whole
+        return
+    precision = np.eye(M) - H
+    inner = y.numpy() @ precision @ y.numpy()
+    covariance = np.linalg.inv(precision) * inner / M  # with the noise variance that is most likely
+    normal = scipy.stats.multivariate_normal(cov=(covariance + covariance.T) / 2)
+    score = rules["evidence"].function(found["inner"], found["log_lost"], M)
+    constant = M * (1 + np.log(2 * np.pi) - np.log(M))
+    assert float(score) + constant == pytest.approx(-2 * normal.logpdf(y.numpy()), rel=1e-7)
+
+
+@every_seed
+def test_with_a_penalty_on_slopes_the_evidence_is_the_restricted_likelihood(seed):
+    """Of data without the mean's direction ``A 1``: ``y ~ N(0, σ² (I + A L⁺ L⁺ᵀ Aᵀ / λ))`` orthogonal to it."""
+    A = support.operator(support.decay(N, 1e2), M, N, seed=seed)
+    L = operators["gradient"].bind({"domain": A.domain, "rng": Rng(0, "test")}, {"boundary": "neumann"})()
+    y, matrix, slopes = support.normal((M,), seed + 7), A.to_dense().numpy(), L.to_dense().numpy()
+    mean = matrix @ np.ones((N, 1))
+    off = np.linalg.svd(mean)[0][:, 1:]  # orthonormal, orthogonal to the image of what L does not see
+    smooth = matrix @ np.linalg.pinv(slopes)
+    scores = []
+    for weight in (1e-4, 1e-2, 1.0):
+        found = solvers["general_tikhonov"].function(A, y, details=True, operator=L, regularization=weight).scalars
+        assert int(found["flat"]) == 1
+        score = rules["evidence"].function(found["inner"], found["log_lost"], M, found["flat"])
+        covariance = off.T @ (np.eye(M) + smooth @ smooth.T / weight) @ off
+        data = off.T @ y.numpy()
+        inner = data @ np.linalg.solve(covariance, data)
+        assert float(found["inner"]) == pytest.approx(inner, rel=1e-7)
+        scores.append(float(score) - (M - 1) * np.log(inner) - np.linalg.slogdet(covariance)[1])
+        h = 1e-5
+        both = [
+            L(solvers["general_tikhonov"].function(A, y, operator=L, regularization=weight * np.exp(t)).x)
+            for t in (-h, h)
+        ]
+        assert float(found["sensitivity"]) == pytest.approx(float((both[1] - both[0]).norm()) / (2 * h), rel=1e-6)
+    assert np.ptp(scores) < 1e-6  # the same but for a constant, whatever λ

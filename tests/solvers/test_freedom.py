@@ -5,7 +5,7 @@ import torch
 
 import explorer as ex
 from explorer.linalg import Blocks, ProductSpace, Rng, Space
-from explorer.rules.select import random_signs
+from explorer.linalg.quadrature import random_signs
 from tests import support
 
 STEPS, SIGNS = 6, 4000
