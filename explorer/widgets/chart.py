@@ -126,8 +126,8 @@ class Chart:
 
         Plotly places their ticks meanwhile: one a decade would be one a unit, and 500 labels stop a page for seconds.
         """
-        types = {axis: figure.layout[axis].type for axis in ("xaxis", "yaxis")}
-        if any(self.widget.layout[axis].type not in (None, kind) for axis, kind in types.items()):
+        types = {axis: figure.layout[axis].type or "linear" for axis in ("xaxis", "yaxis")}
+        if any((self.widget.layout[axis].type or "linear") != kind for axis, kind in types.items()):
             turned = {axis: {"type": kind, "tickmode": "auto"} for axis, kind in types.items()}
             self.widget.update_layout(shapes=[], annotations=[], **turned)
             self._sent = self._sent[0], {}
@@ -184,6 +184,7 @@ class Chart:
         with self._lock:
             if change["new"] and not self.widget.data:
                 self.widget.add_traces(_traces(self._figure))
+                self._turn_axes(self._figure)
                 self._lay_out(self._figure)
                 self.forget_older()
 

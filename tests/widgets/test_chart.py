@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from explorer.figures.curves import Curve
+from explorer.figures.curves import Curve, curve_figure
 from explorer.widgets.chart import Chart, Library
 
 
@@ -45,6 +45,21 @@ def test_a_marker_that_moves_leaves_the_curves_alone(chart, monkeypatch):
     before = len(sent)
     chart.show(again)
     assert len(sent) == before
+
+
+def test_axes_are_logarithmic_before_labels_are_placed_on_them():
+    """With a change of an axis from linear to logarithmic the page takes logarithms of the places of labels."""
+    chart = Chart(600)
+    sent = []
+    chart.show(curve_figure([Curve("residual", np.arange(1.0, 21), np.geomspace(1, 0.1, 20))], None, {"rule": 10}))
+    chart.widget._send_relayout_msg = lambda data, *_: sent.append(data)
+    chart.widget._send_update_msg = lambda *_, relayout_data=None, **__: sent.append(relayout_data or {})
+    chart._arrived({"new": {"drawn": True}})
+    turned = next(i for i, said in enumerate(sent) if "axis" in str(said) and "log" in str(said))
+    assert not any(said.get("annotations") for said in sent[: turned + 1])
+    assert any(said.get("annotations") for said in sent[turned + 1 :])
+    assert chart.widget.layout.annotations[0].x == 1.0
+    chart.widget.close()
 
 
 def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
