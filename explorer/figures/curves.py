@@ -138,9 +138,14 @@ def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, i
     """Return the convergence figure of curves that may still be growing."""
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout=layout("step", "relative norm", dark, _decades(curves)))
+    lines = curve_points(curves, noise)
+    last = max((int(x[-1]) for _, x, _ in lines), default=1)
+    made = layout("step", "relative norm", dark, decades([y for *_, y in lines]), float(np.log10(last)))
+    if steps and last == 1:
+        made["xaxis"]["tickvals"] = [1]  # a direct method takes no tenth of a step
+    figure = go.Figure(layout=made)
     colours = palette(dark)
-    for index, (name, x, y) in enumerate(curve_points(curves, noise)):
+    for index, (name, x, y) in enumerate(lines):
         if index < len(curves):
             line = {"color": colours.series[index], "dash": DASHES[index], "width": 2.5}
             mode = "lines+markers" if len(x) < 4 else "lines"
@@ -148,27 +153,46 @@ def curve_figure(curves: list[Curve], noise: float | None, steps: Mapping[str, i
         else:
             line = {"color": colours.faint, "dash": "dot", "width": 1.5}
             figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line)
-    for name, step in steps.items():
-        other = [s for n, s in steps.items() if n != name]
-        left = bool(other) and step < other[0]
-        colour = colours.best if name == "best" else colours.rule
-        figure.add_vline(x=step, line={"color": colour, "dash": "dashdot" if name == "best" else "dot", "width": 2})
+    for step in sorted(set(steps.values())):
+        names = [name for name, at in steps.items() if at == step]  # two that coincide share a line and its label
+        left = step < max(steps.values())
+        colour = colours.best if "best" in names else colours.rule
+        figure.add_vline(x=step, line={"color": colour, "dash": "dashdot" if "best" in names else "dot", "width": 2})
         figure.add_annotation(
             x=np.log10(step), y=1, yref="paper", yanchor="bottom", xanchor="right" if left else "left",
-            text=f"{name} {step}", showarrow=False, font={"color": colour, "size": 13},
+            text=f"{' = '.join(names)} {step:,}", showarrow=False, font={"color": colour, "size": 13},
         )  # fmt: skip
     return figure
 
 
-def _decades(curves: list[Curve]) -> float:
-    """Return how many powers of ten positive values span."""
-    values = [curve.y[np.isfinite(curve.y) & (curve.y > 0)] for curve in curves]
-    spans = [np.log10(v.max() / v.min()) for v in values if v.size]
-    return float(max(spans, default=0.0))
+def decades(lines: list[NDArray[np.floating]]) -> float:
+    """Return how many powers of ten the positive values of several lines span together."""
+    values = np.concatenate([*lines, np.empty(0)])
+    seen = values[np.isfinite(values) & (values > 0)]
+    return float(np.log10(seen.max() / seen.min())) if seen.size else 0.0
 
 
-def layout(x: str, y: str, dark: bool, decades: float = 9.0) -> dict[str, Any]:
-    """Return the layout of every figure here: logarithmic axes, the colours of the page, no background."""
+def ticks(span: float) -> dict[str, Any]:
+    """Return distance and format of the ticks of a logarithmic axis: whole numbers where few powers of ten are seen."""
+    if span < 2.5:
+        return {"dtick": "D2" if span > 0.8 else None, "tickformat": "~g"}  # plotly spaces less than a decade evenly
+    return {"dtick": max(1, round(span / 6)), "tickformat": ""}
+
+
+def layout(x: str, y: str, dark: bool, tall: float = 9.0, counted: float | None = None) -> dict[str, Any]:
+    """Return the layout of every figure here: logarithmic axes, the colours of the page, no background.
+
+    Parameters
+    ----------
+    x, y : str
+        Titles of the axes.
+    dark : bool
+        Whether the page is dark.
+    tall : float
+        Powers of ten that are seen along y.
+    counted : float, optional
+        Powers of ten along x, where x counts something.
+    """
     colours = palette(dark)
     axis = {
         "type": "log", "autorange": True, "zeroline": False, "showline": True,
@@ -176,13 +200,10 @@ def layout(x: str, y: str, dark: bool, decades: float = 9.0) -> dict[str, Any]:
         "ticks": "outside", "tickcolor": colours.faint, "exponentformat": "power", "minor": {"ticks": ""},
         "tickfont": {"size": 12, "color": colours.text},
     }  # fmt: skip
+    along = {"dtick": 1, "tickformat": ""} if counted is None else {**ticks(counted), "tickformat": ",~g"}
     return {
-        "xaxis": {**axis, "title": {"text": f"{x} (log)", "font": {"size": 13}}, "dtick": 1},
-        "yaxis": {
-            **axis,
-            "title": {"text": f"{y} (log)", "font": {"size": 13}},
-            "dtick": "D2" if decades < 2.5 else max(1, round(decades / 6)),
-        },
+        "xaxis": {**axis, "title": {"text": f"{x} (log)", "font": {"size": 13}}, **along},
+        "yaxis": {**axis, "title": {"text": f"{y} (log)", "font": {"size": 13}}, **ticks(tall)},
         "font": {"color": colours.text, "size": 13},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -98,8 +98,14 @@ class Panel:
         """The scale in a few characters."""
         if self.array is None:
             return ""
-        text = f"±{self.high:.3g}" if self.signed else f"{self.low:.3g} … {self.high:.3g}"
+        text = f"±{self.high:.3g}" if self.signed else f"{self._short(self.low)} … {self._short(self.high)}"
         return text.replace("-", "−")
+
+    def _short(self, value: float) -> str:
+        """Return a value to three digits of the range: a lowest one of 4e-8 beside a highest one of 1 is 0."""
+        span = self.high - self.low
+        near = round(value, 2 - math.floor(math.log10(span))) if 0 < span < math.inf else value
+        return f"{near + 0.0:.3g}"
 
     @property
     def description(self) -> str:

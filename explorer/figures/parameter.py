@@ -11,7 +11,7 @@ from explorer.catalogue import SpecError
 from explorer.catalogue import rules as shelf
 from explorer.engine.compare_rules import RuleComparison
 from explorer.figures.colours import DASHES, palette
-from explorer.figures.curves import layout
+from explorer.figures.curves import layout, ticks
 
 #: symbols of the rules' choices on the error curve
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
@@ -115,7 +115,7 @@ def l_curve(found: RuleComparison, dark: bool = False) -> Any:
     for axis, values in (("xaxis", residual[seen]), ("yaxis", size[seen])):
         low, high = np.log10(values.min()), np.log10(values.max())
         made[axis] |= {"autorange": False, "range": [float(low) - 0.1, float(high) + 0.1]}
-        made[axis]["dtick"] = "D2" if high - low < 2.5 else max(1, round((high - low) / 6))
+        made[axis] |= ticks(float(high - low))
     figure = go.Figure(layout=made)
     line = {"color": colours.series[0], "width": 2.5}
     label = [f"λ = {value:.3g}" for value in found.values]

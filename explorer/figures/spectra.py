@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from explorer.figures.colours import palette
-from explorer.figures.curves import first, layout, thinned
+from explorer.figures.curves import first, layout, thinned, ticks
 
 
 def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0, density: Any = None) -> Any:
@@ -35,7 +35,7 @@ def spectrum(report: Any, dark: bool = False, ritz: Any = None, step: int = 0, d
 
     positive = report.values[report.values > 0]
     decades = float(np.log10(positive.max() / positive.min())) if positive.size else 0.0
-    figure = go.Figure(layout=layout("index i", "size", dark, decades))
+    figure = go.Figure(layout=layout("index i", "size", dark, decades, float(np.log10(len(report.values)))))
     colours = palette(dark)
     at = thinned(len(report.values))
     x = at + 1.0
@@ -110,7 +110,7 @@ def filters(report: Any, dark: bool = False, lost_below: float | None = None) ->
     open_to = values[factors > 1e-3].min(initial=values[0])  # from there on the filter is closed: nothing to see
     end = max(values[-1], min(open_to, lost_below or open_to) / 10)
     ends = np.log10([end, values[0] * 1.2])
-    made["xaxis"] |= {"autorange": False, "range": ends.tolist(), "dtick": 1 if np.ptp(ends) > 2.5 else "D2"}
+    made["xaxis"] |= {"autorange": False, "range": ends.tolist(), **ticks(float(np.ptp(ends)))}
     figure.update_layout(xaxis=made["xaxis"])
     at = thinned(len(values), 800)
     line = {"color": colours.series[0], "width": 2.5}
