@@ -204,7 +204,7 @@ class Course:
         allowed = f"the eigenvalues allow at most {minimax[-1]:.2g}, and " if np.isfinite(minimax[-1]) else ""
         condition = self.eigenvalues[0] / self.eigenvalues[-1]
         return (
-            f"After {k} steps the error is {error:.2g} of what it was; {allowed}"
+            f"After {k} steps the error in the energy norm is {error:.2g} of what it was; {allowed}"
             f"the condition number {condition:.3g} alone would say {chebyshev[-1]:.2g}."
         )
 

@@ -24,6 +24,8 @@ MAX_BYTES = 2**29
 BLOCK = 4
 #: values of a larger one are shown where their residual is below this part of them
 SHOWN = 0.05
+#: singular values above this part of the largest do not amplify noise to speak of
+LEVEL = 0.5
 
 
 def _single(A: LinearOperator) -> bool:
@@ -364,9 +366,13 @@ def _first_lost(power: Tensor, noise: Tensor) -> Tensor:
 def _said(fails: Tensor, values: NDArray[np.floating], floor: Tensor) -> str:
     first, last, n = int(fails.min()), int(fails.max()), len(values)
     if first == n:
-        return f"The data determine all {n} directions: no coefficient sinks to the level of the noise."
-    directions = f"the first {first}" if first == last else f"between the first {first} and {last}"
+        return f"The data determine all {n:,} directions: no coefficient sinks to the level of the noise."
+    directions = f"the first {first:,}" if first == last else f"between the first {first:,} and {last:,}"
+    directions = directions if last else "none"
+    size = f"noise of {float(floor.max()):.3g} a coefficient outweighs signal"
+    if values[first:].min() > LEVEL * values[0]:
+        return f"The data determine {directions} of {n:,} directions: beyond, {size}, though nothing amplifies it."
     return (
-        f"The data determine {directions} of {n} directions; beyond σ = {values[first]:.3g}, "
-        f"noise of {float(floor.max()):.3g} a coefficient outweighs signal and division by σ amplifies it."
+        f"The data determine {directions} of {n:,} directions; beyond σ = {values[first]:.3g}, {size} "
+        "and division by σ amplifies it."
     )

@@ -15,7 +15,7 @@ import torch
 
 from explorer.analyses.check import timed
 from explorer.analyses.spectrum import Decay, decompose, fitted_decay, within_reach
-from explorer.catalogue import SpecError, solvers
+from explorer.catalogue import SpecError, noises, priors, solvers
 from explorer.engine.build import build
 from explorer.engine.compat import compatible
 from explorer.engine.problem import Problem
@@ -184,9 +184,11 @@ class _Facts:
             made.lost = float((values <= max(n, m) * A.domain.eps * values[0]).mean())
             made.sentences.append(made.decay.sentence)
         if made.noise:
-            made.sentences.append(f"The noise is {100 * made.noise:.2g} % of the data ({spec.noise.name}).")
+            made.sentences.append(
+                f"The noise is {100 * made.noise:.2g} % of the data ({noises[spec.noise.name].title})."
+            )
         if spec.prior.name != "none":
-            made.sentences.append(f"A prior is chosen: {spec.prior.name}.")
+            made.sentences.append(f"A prior is chosen: {priors[spec.prior.name].title}.")
         return made
 
     @property
@@ -343,19 +345,20 @@ def estimate(spec: RunSpec) -> Estimate:
     component = solvers[spec.solver.name]
     per_step = component.traits.get("per_step") or {}
     steps = largest_step(spec.stop.as_dict()) if per_step else 1
-    memory = _memory(spec, shadow, steps)
+    needed = memory(spec, shadow, steps)
     free = available(spec.device)
-    if free is not None and memory > free:
+    if free is not None and needed > free:
         refusal = (
-            f"It cannot fit: about {_bytes(memory)} are needed and {_bytes(free)} are free; choose a smaller size, "
+            f"It cannot fit: about {_bytes(needed)} are needed and {_bytes(free)} are free; choose a smaller size, "
             "fewer snapshots or draws, or float32."
         )
-        return Estimate(steps, None, memory, free, refusal)
+        return Estimate(steps, None, needed, free, refusal)
     seconds = _seconds(spec, per_step, steps) if per_step else None
-    return Estimate(steps, seconds, memory, free)
+    return Estimate(steps, seconds, needed, free)
 
 
-def _memory(spec: RunSpec, problem: Problem, steps: int) -> int:
+def memory(spec: RunSpec, problem: Problem, steps: int) -> int:
+    """Return about how many bytes a run of so many steps takes: its data, vectors and the iterates that it keeps."""
     each = math.prod(problem.batch)
     unknown = problem.domain.size * problem.domain.dtype.itemsize * each
     data = problem.codomain.size * problem.codomain.dtype.itemsize * each if problem.codomain is not None else 0

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from explorer.catalogue import SpecError
+from explorer.catalogue import SpecError, solvers
+from explorer.engine.advise import memory
 from explorer.engine.run import Run
 from explorer.figures.colours import palette
-from explorer.figures.curves import column, first, layout, marks, thinned
+from explorer.figures.curves import column, decades, first, layout, marks, thinned
 from explorer.figures.panels import Panel, after, round_up, span
 
 #: what a run can be followed over: name to the title of the axis
@@ -56,9 +57,9 @@ def compare(runs: Mapping[str, Run], measure: str = "error", axis: str = "step",
             line={"color": hue, "width": 2.2, "dash": _DASHES[index % len(_DASHES)]},
             marker={"color": hue, "size": sizes, "symbol": "circle-open", "line": {"width": 2}},
         )  # fmt: skip
-        drawn.append(y[np.isfinite(y) & (y > 0)])
-    spans = [np.log10(y.max() / y.min()) for y in drawn if y.size]
-    figure.update_layout(layout(AXES[axis], MEASURES[measure], dark, float(max(spans, default=0.0))))
+        drawn.append((x, y))
+    along, up = (decades([line[i] for line in drawn]) for i in (0, 1))
+    figure.update_layout(layout(AXES[axis], MEASURES[measure], dark, up, along))
     figure.update_layout(showlegend=True)
     return figure
 
@@ -85,7 +86,9 @@ def pair(first: Run, second: Run, names: tuple[str, str] = ("A", "B")) -> tuple[
         raise SpecError("the pictures of these two runs are not on the same grid: choose two of the same size")
     truths = [r.problem.x_true is not None for r in (first, second)]
     low, high = (panels[0].low, panels[0].high) if truths[0] else span(np.stack([a, b]))
-    titles = [f"{name}: {run.spec.solver.name}" for name, run in zip(names, (first, second), strict=True)]
+    titles = [
+        f"{name}: {solvers[run.spec.solver.name].title}" for name, run in zip(names, (first, second), strict=True)
+    ]
     shown = [
         Panel(title, panel.array, low, high, note=panel.note, reference=other if a.ndim == 1 else None)
         for title, panel, other in zip(titles, panels, (b, a), strict=True)
@@ -117,6 +120,7 @@ def facts(run: Run) -> dict[str, Any]:
         "products": sum(run.costs.get(name, 0) for name in ("A", "Aᴴ", "J", "Jᴴ")),
         "seconds": float(run.history["seconds"][-1]) if steps else 0.0,
         **quality,
+        "memory": memory(run.spec, run.problem, steps) / 2**20,
         "ended": first(run.reason).name.lower() if hasattr(first(run.reason), "name") else str(first(run.reason)),
     }
 

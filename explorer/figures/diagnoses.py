@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from explorer.analyses.krylov import KRYLOV, ritz_values
-from explorer.analyses.spectrum import picard
+from explorer.analyses.spectrum import LEVEL, picard
 from explorer.catalogue import SpecError, solvers
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
@@ -144,7 +144,7 @@ def _picard(run: Run) -> Note | None:
     except SpecError:
         return None
     fails, count = int(first(found.fails)), len(found.values)
-    if fails >= count:
+    if fails >= count or found.values[fails:].min() > LEVEL * found.values[0]:  # noise, but nothing amplifies it
         return None
     said = (
         f"From there on {count - fails:,} of {count:,} coefficients of the data are noise, and dividing them by σ "
@@ -158,5 +158,8 @@ def _crime(run: Run) -> Note | None:
     offers, spec = run.problem.offers, run.spec
     if spec.simulator is not None or spec.finer > 1 or run.problem.x_true is None or not {"A", "y"} <= offers.keys():
         return None
-    said = "The operator that inverts the data also made them, which flatters every method: make them on a finer grid."
-    return Note("plain", "Inverse crime", said, "About")
+    said = (
+        "The operator that inverts the data also made them, which flatters every method: "
+        "choose another in “Data from”, or a finer data grid."
+    )
+    return Note("plain", "Inverse crime", said)

@@ -33,7 +33,7 @@ pre { background: #f4f5f7; padding: 0.8rem; overflow-x: auto; font-size: 13px }
 """
 _WORDS = {
     "steps": "steps", "products": "products with A and Aᴴ", "seconds": "seconds", "relative_error": "relative error",
-    "psnr": "PSNR / dB", "ssim": "SSIM",
+    "psnr": "PSNR / dB", "ssim": "SSIM", "memory": "memory / MiB, about",
 }  # fmt: skip
 
 

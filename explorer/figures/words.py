@@ -18,6 +18,8 @@ from explorer.figures.note import Note
 
 #: errors below so many eps are rounding, and their ups and downs say nothing
 ROUNDING = 1000
+#: two errors that differ by less than this factor are as good as each other
+ALIKE = 1.01
 
 
 def explain(run: Run) -> list[Note]:
@@ -88,7 +90,7 @@ def _past_best(run: Run) -> Note | None:
     best = int(first(run.best.step))
     if not error[-1] > 1.02 * error[best - 1] or error[best - 1] < ROUNDING * run.problem.domain.eps:
         return None
-    rises = f"the error rises since step {best}, from {error[best - 1]:.2g} to {error[-1]:.2g}"
+    rises = f"the error rises since step {best:,}, from {error[best - 1]:.3g} to {error[-1]:.3g}"
     if len(residual) and residual[-1] < residual[best - 1]:
         text = f"The residual still falls but {rises}: noise is being fitted."
         return Note("warn", "Past the best iterate", text, "Convergence")
@@ -102,12 +104,15 @@ def _rule_and_best(run: Run) -> Note | None:
         return None
     stop, best = int(first(run.stopped.step)), int(first(run.best.step))
     if stop == best:
-        return Note("good", "Stopped at the best iterate", f"The error there is {error[best - 1]:.2g}.")
-    when = "before" if stop < best else "after"
+        return Note("good", "Stopped at the best iterate", f"The error there is {error[best - 1]:.3g}.")
+    if error[stop - 1] <= ALIKE * error[best - 1]:
+        text = f"The error is {error[stop - 1]:.3g}; step {best:,} is better by less than one percent."
+        return Note("good", "As good as the best iterate", text)
+    apart, when = abs(best - stop), "before" if stop < best else "after"
     return Note(
         "plain",
-        f"{abs(best - stop)} steps {when} the best",
-        f"The error is {error[stop - 1]:.3g} at the stop and {error[best - 1]:.3g} at best, in step {best}; "
+        f"{apart:,} {'step' if apart == 1 else 'steps'} {when} the best",
+        f"The error is {error[stop - 1]:.3g} at the stop and {error[best - 1]:.3g} at best, in step {best:,}; "
         "without the truth nobody would know the best.",
     )
 
@@ -170,7 +175,7 @@ def filtered(report: Any, lost_below: float | None) -> list[Note]:
             notes.append(Note("warn", "Noise passes", text))
         else:
             text = f"The data are more signal than noise down to σ = {lost_below:.2g}; the filter stops before."
-            notes.append(Note("good", "No noise passes", text))
+            notes.append(Note("good", "Little noise passes", text))
     if report.ritz is not None:
         text = (
             "Conjugate gradients make a polynomial of the singular values that is zero at the Ritz values: there the "

@@ -72,6 +72,7 @@ class AdvicePanel(ipywidgets.VBox):
 
     def _answer(self, find: Callable[[RunSpec], list[Note]]) -> None:
         if self._spec is not None:
+            self._clear()
             self.answer.value = notes_html([Note("plain", "Looking", "This takes a moment.")])
             self._asking(partial(self._work, find, self._spec))
 

@@ -9,8 +9,9 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from explorer.catalogue import SpecError
+from explorer.catalogue import SHELVES, SpecError, solvers
 from explorer.engine.run import Run
+from explorer.engine.spec import RunSpec
 from explorer.figures.comparison import AXES, MEASURES, compare, facts, pair
 from explorer.figures.words import Note
 from explorer.widgets.canvas import HERE, Picture
@@ -21,7 +22,7 @@ from explorer.widgets.panels import Controls, notes_html, text
 MOST = 12
 _TITLES = {
     "name": "Run", "settings": "What differs", "relative_error": "Error", "psnr": "PSNR / dB", "ssim": "SSIM",
-    "steps": "Steps", "products": "Products", "seconds": "Seconds", "ended": "Ended by",
+    "steps": "Steps", "products": "Products", "seconds": "Seconds", "memory": "≈ MiB", "ended": "Ended by",
 }  # fmt: skip
 
 
@@ -160,7 +161,7 @@ class Compare:
         return compare(self._labels(), self._measure, self._axis, dark)
 
     def _labels(self) -> dict[str, Run]:
-        return {f"{name}: {run.spec.solver.name}": run for name, run in self.runs.items()}
+        return {f"{name}: {solvers[run.spec.solver.name].title}": run for name, run in self.runs.items()}
 
     def _receive(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
         name = str(content.get("id", ""))
@@ -223,6 +224,9 @@ def differences(runs: Mapping[str, Run]) -> dict[str, str]:
 
 
 def _setting(path: str, value: Any) -> str:
+    kind = RunSpec.kinds.get(path.removesuffix(".name")) if path.endswith(".name") else None
+    if kind is not None and value in SHELVES[kind]:
+        value = SHELVES[kind][value].title
     name = path.removesuffix(".name").rpartition(".")[2].replace("_", " ")
     return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
 

@@ -18,6 +18,9 @@ from explorer.engine.spec import RunSpec
 from explorer.figures.words import Note
 from explorer.widgets.canvas import HERE
 
+#: a space at which no line ends
+UNBROKEN = "\u00a0"
+
 
 class Controls(anywidget.AnyWidget):
     """A form drawn from plain data; what a person does comes back as a message.
@@ -75,10 +78,10 @@ def text(value: str = "", *classes: str) -> ipywidgets.HTML:
 
 
 def notes_html(notes: Sequence[Note], most: int = 5) -> str:
-    """Return notes as cards; those after the first `most` are folded."""
+    """Return notes as cards, with a way to the tab that shows it; those after the first `most` are folded."""
     cards = [
-        f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(n.title)}</b><p>{html.escape(n.text)}'
-        f"{f' Seen in the tab {html.escape(n.tab)}.' if n.tab else ''}</p></div>"
+        f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(set_well(n.title))}</b>'
+        f"<p>{html.escape(set_well(n.text))}{_leads_to(n) if n.tab else ''}</p></div>"
         for n in notes
     ]
     rest = len(cards) - most
@@ -86,12 +89,26 @@ def notes_html(notes: Sequence[Note], most: int = 5) -> str:
     return "".join(cards[:most]) + (folded if rest > 0 else "")
 
 
+def _leads_to(note: Note) -> str:
+    """Return a button to the tab with the figure that shows what a note says."""
+    tab, name = html.escape(note.tab), html.escape(f"Show it in the tab {note.tab}: {note.title}", quote=True)
+    return f' <button type="button" class="ex-to-tab" data-ex-tab="{tab}" aria-label="{name}">See {tab}</button>'
+
+
+def set_well(said: str) -> str:
+    """Return a sentence with its numbers and norms as print sets them: 3e-07 as 3 × 10⁻⁷, and no line ends within."""
+    powers = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    said = re.sub(r"(\d)e([+-]\d+)\b", lambda m: f"{m[1]} × 10{str(int(m[2])).translate(powers)}", said)
+    said = re.sub(r"(?<![\w.)\]])-(?=\d)", "−", said)
+    return re.sub(r"‖[^‖]{1,12}‖|\d × 10", lambda m: m[0].replace(" ", UNBROKEN), said)
+
+
 def progress_html(fraction: float | None, said: str) -> str:
     """Return a progress bar with its text; without a fraction it only shows that something happens."""
     value = "" if fraction is None else f' value="{fraction:.3f}"'
     return (
         f'<div class="ex-progress"><progress max="1"{value} aria-label="Progress of the run"></progress>'
-        f"<span>{html.escape(said)}</span></div>"
+        f"<span>{html.escape(re.sub('(?<=[0-9]) ', UNBROKEN, said))}</span></div>"
     )
 
 

@@ -27,6 +27,14 @@ function render({ model, el }) {
     select(to);
     tabs[model.get("selected")].focus();
   });
+  // A note leads to the tab that shows what it says.
+  const lead = (event) => {
+    const link = event.target.closest?.("[data-ex-tab]");
+    if (!link || link.closest(".explorer") !== el.closest(".explorer")) return;
+    select(model.get("titles").indexOf(link.dataset.exTab));
+    tabs[model.get("selected")].focus();
+  };
+  document.addEventListener("click", lead);
   const draw = () =>
     tabs.forEach((tab, i) => {
       const chosen = i === model.get("selected");
@@ -35,7 +43,10 @@ function render({ model, el }) {
     });
   model.on("change:selected", draw);
   draw();
-  return () => model.off("change:selected", draw);
+  return () => {
+    document.removeEventListener("click", lead);
+    model.off("change:selected", draw);
+  };
 }
 
 export default { render };

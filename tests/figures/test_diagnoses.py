@@ -5,7 +5,7 @@ import pytest
 import explorer as ex
 from explorer.figures.diagnoses import diagnoses
 from explorer.figures.words import explain
-from explorer.widgets.panels import notes_html
+from explorer.widgets.panels import UNBROKEN, notes_html, set_well
 from explorer.widgets.screen import TABS
 
 SIGNAL = {"problem": {"name": "blocks", "params": {"size": 64}}, "dtype": "float64"}
@@ -97,6 +97,9 @@ def test_the_picard_condition_fails_where_the_noise_begins(seed):
     well = ex.RunSpec(**SIGNAL, operator="identity", noise={"name": "gaussian", "params": {"level": 1e-4}}, seed=seed)
     blocks = well.replace(problem={"name": "camera", "params": {"size": 32}}, solver="cgls", stop=steps(5))
     assert not any(t.startswith("The Picard condition fails") for t in titles(ex.run(blocks)))
+    drowned = ex.run(blocks.replace(noise={"name": "gaussian", "params": {"level": 3.0}}))
+    assert not any(t.startswith("The Picard condition fails") for t in titles(drowned))  # σ = 1 amplifies nothing
+    assert "nothing amplifies it" in ex.analyse(drowned, "picard").sentence
 
 
 def test_the_inverse_crime_is_named_unless_the_data_come_from_elsewhere():
@@ -118,4 +121,9 @@ def test_what_to_beware_of_comes_first_and_says_where_it_is_seen():
     assert page.index("<details") > page.index(notes[1].title)
     assert f"{len(notes) - 2} more" in page
     assert "<details" not in notes_html(notes[:2], most=2)
-    assert "Seen in the tab Convergence." in page
+    assert 'data-ex-tab="Convergence"' in page
+
+
+def test_sentences_are_set_as_print_sets_them():
+    said = set_well("from -0.5 to 3e-07 of ‖Ax − y‖: a re-run of 1e+10, not α-4").replace(UNBROKEN, "_")
+    assert said == "from −0.5 to 3_×_10⁻⁷ of ‖Ax_−_y‖: a re-run of 1_×_10¹⁰, not α-4"

@@ -8,7 +8,7 @@ import explorer as ex
 from explorer import figures
 from explorer.analyses.spectrum import picard, singular_values
 from explorer.engine.reasons import Reason
-from explorer.figures import colours, curves, panels
+from explorer.figures import colours, curves, panels, words
 from explorer.figures.paper import png
 
 SIGNAL = {"problem": {"name": "blocks", "params": {"size": 64}}}
@@ -52,6 +52,37 @@ def test_curves_are_thinned_to_what_a_screen_can_show(count):
     assert at[0] == 0
     assert at[-1] == count - 1
     assert np.all(np.diff(at) > 0)
+
+
+def test_marks_that_coincide_share_a_line_and_its_label():
+    """One over the other, nobody can read two labels."""
+    curve = curves.Curve("residual", np.arange(1.0, 9), np.geomspace(1, 0.1, 8))
+    figure = curves.curve_figure([curve], None, {"stop": 8, "best": 8})
+    assert [a.text for a in figure.layout.annotations] == ["stop = best 8"]
+    assert [shape.x0 for shape in figure.layout.shapes] == [8]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tick", "form"),
+    [(0.3, 0.7, None, "~g"), (0.05, 1.0, "D2", "~g"), (1e-8, 1.0, 1, "")],
+)
+def test_ticks_are_written_out_where_few_powers_of_ten_are_seen(low, high, tick, form):
+    """A bare 5 between 10⁻¹ and 1 does not tell that it is 0.5. What counts is all that is seen, not each curve."""
+    made = [curves.Curve(str(v), np.array([1.0, 9.0]), np.array([v, v])) for v in (low, high)]
+    figure = curves.curve_figure(made, None, {"best": 9})
+    assert (figure.layout.yaxis.dtick, figure.layout.yaxis.tickformat) == (tick, form)
+    assert (figure.layout.xaxis.dtick, figure.layout.xaxis.tickformat) == ("D2", ",~g")
+
+
+def test_a_direct_method_takes_one_step_and_no_tenth_of_it():
+    figure = curves.curve_figure([curves.Curve("error", np.ones(1), np.ones(1))], None, {"stop": 1, "best": 1})
+    assert figure.layout.xaxis.tickvals == (1,)
+
+
+def test_scales_are_said_to_three_digits_of_their_range():
+    said = [panels.Panel("Truth", np.zeros((2, 2)), *ends).range_text for ends in ((4e-8, 1.0), (-0.0349, 0.743))]
+    assert said == ["0 … 1", "−0.035 … 0.743"]
+    assert panels.Panel("Truth", np.zeros((2, 2)), 1e-9, 3e-8).range_text == "1e−09 … 3e−08"
 
 
 def test_a_budget_is_no_rule():
@@ -189,6 +220,24 @@ def test_semi_convergence_is_said_and_only_where_it_happened():
         assert error[-1] > 1.02 * error.min()
         assert figures.explain(noisy)[0].title == "Past the best iterate"
         assert "Past the best iterate" not in [note.title for note in figures.explain(clean)]
+
+
+@pytest.mark.parametrize(
+    ("errors", "stop", "title"),
+    [
+        ([0.9, 0.5, 0.4, 0.6], 2, "1 step before the best"),
+        ([0.9, 0.5, 0.4, 0.6], 1, "2 steps before the best"),
+        ([0.9, 0.5, 0.4, 0.402], 4, "As good as the best iterate"),
+        ([0.9, 0.5, 0.4, 0.6], 3, "Stopped at the best iterate"),
+    ],
+)
+def test_the_stop_is_compared_with_the_best(run, errors, stop, title):
+    from dataclasses import replace
+
+    history = {"error": np.array(errors), "seconds": np.arange(4.0)}
+    stopped, best = (replace(run.best, step=step) for step in (stop, 3))
+    made = replace(run, history=history, stopped=stopped, best=best)
+    assert words._rule_and_best(made).title == title
 
 
 def test_a_cancelled_run_is_explained(run):

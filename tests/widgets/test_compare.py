@@ -28,12 +28,15 @@ def test_kept_runs_stand_in_a_table_with_what_differs(two):
     table = two._screen.compare.table
     assert [row["id"] for row in table.rows] == ["A", "B"]
     at = table.columns.index("What differs")
-    assert "solver cgls" in table.rows[0]["cells"][at]
-    assert "solver landweber" in table.rows[1]["cells"][at]
+    assert "solver CGLS" in table.rows[0]["cells"][at]
+    assert "solver Landweber" in table.rows[1]["cells"][at]
     assert "level" not in table.rows[0]["cells"][at]
     error = table.columns.index("Error")
     run = two._screen.compare.runs["B"]
     assert table.rows[1]["keys"][error] == pytest.approx(run.metrics["relative_error"])
+    memory = table.columns.index("≈ MiB")
+    kept = run.problem.domain.size * run.problem.domain.dtype.itemsize * len(run.snapshots) / 2**20
+    assert kept < table.rows[1]["keys"][memory] < 10 * kept
     assert [row["shown"] for row in table.rows] == [False, True]
 
 
@@ -97,7 +100,7 @@ def test_the_curves_of_all_runs_lie_over_the_chosen_axis(two, axis, measure):
     act(two, "axis", axis)
     act(two, "measure", measure)
     figure = two._screen.compare.figure(False)
-    assert [trace.name for trace in figure.data] == ["A: cgls", "B: landweber"]
+    assert [trace.name for trace in figure.data] == ["A: CGLS", "B: Landweber"]
     assert all(len(set(trace.line.dash for trace in figure.data)) == 2 for _ in "x")
     steps = [len(run.history["seconds"]) for run in two._screen.compare.runs.values()]
     last = [trace.x[-1] for trace in figure.data]
@@ -190,12 +193,12 @@ def test_two_kept_runs_take_turns_and_their_difference_is_seen(make):
     pair, runs = w._screen.compare.pair, w._screen.compare.runs
     assert pair.chosen == ["A", "C"]
     assert pair.children == (pair.both, pair.beside, pair.apart, pair.form)
-    assert pair.beside.title == "C: lsqr"
-    assert (pair.both.title, pair.both.second_title) == ("A: cgls", "C: lsqr")
+    assert pair.beside.title == "C: LSQR"
+    assert (pair.both.title, pair.both.second_title) == ("A: CGLS", "C: LSQR")
     assert len(pair.both.second) == len(pair.both.pixels) == 256
     a, _, apart = ex.figures.pair(runs["A"], runs["B"])
     pair._receive(None, {"id": "second", "value": "B"}, None)
-    assert pair.both.second_title == "B: landweber"
+    assert pair.both.second_title == "B: Landweber"
     np.testing.assert_allclose(apart.array, (runs["B"].x - runs["A"].x).numpy(), atol=1e-7)
     root = float((runs["B"].x - runs["A"].x).square().mean().sqrt())
     assert pair.apart.note == f"root mean square {root:.3g}"

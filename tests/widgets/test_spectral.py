@@ -49,7 +49,7 @@ def test_the_polynomial_of_the_iterate_on_the_screen_is_that_of_the_analysis(mak
         assert figure["error left"].y[0] == pytest.approx(found.measured[-1], rel=1e-6)
         assert figure["bound: spectrum"].y[0] == pytest.approx(found.minimax[-1], rel=1e-6)
         assert figure["bound: condition number"].y[0] == pytest.approx(found.chebyshev[-1], rel=1e-6)
-        assert f"After {step} steps the error is" in w._screen.notes.value
+        assert f"After {step} steps the error in the energy norm is" in w._screen.notes.value
 
 
 def test_the_spectrum_carries_the_ritz_values_of_the_iterate(make):
