@@ -8,7 +8,7 @@ Every λ is in units of σ², and λ = 0 gives the pseudo-inverse.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,34 +26,34 @@ Operator = Annotated[LinearOperator, HAS_SVD]
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="λ; the filter lets pass what lies well above √λ", batched=True)]
 REPORTS = ("residual", "dof", "solution_norm")
 CHANGES = ("sensitivity", "lost")
+#: returns the slope ``|dφ / d log λ|`` and, where no direction is kept whole, ``log(1 − φ)``
+More = Callable[[], tuple[Tensor, Tensor | None]]
 #: of filters below 1, whose solution is the mean of a Gaussian posterior
 LIKELIHOOD = ("inner", "log_lost")
 
 
-def _solution(
-    A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor, slope: Tensor | None = None, log: Tensor | None = None
-) -> Solution:
-    """Return the filtered solution, and with the slope ``|dφ / d log λ|`` what rules ask for.
-
-    Where no direction is kept whole, `log` is ``log(1 − φ)``.
-    """
+def _solution(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor, more: More | None = None) -> Solution:
+    """Return the filtered solution, and with `more` what rules ask for beside."""
     svd = A.svd()
     kept, lost = torch.where(svd.s > 0, kept, 0), torch.where(svd.s > 0, lost, 1)
     data, outside = analysed(svd, y, kept)
     solution = filtered(svd, safe_divide(kept, svd.s) * data, lost * data, outside, kept)
-    if slope is not None:
+    if more is not None:
         axes, pairs = tuple(range(-svd.s.ndim, 0)), 2 if A.domain.is_complex else 1
-        change = torch.where(svd.s > 0, slope, 0)
-        told = {
-            "sensitivity": (safe_divide(change, svd.s) * data).abs().square().sum(axes).sqrt(),
-            "lost": pairs * lost.sum(axes),
-        }
+        slope, log = more()
+        change = safe_divide(torch.where(svd.s > 0, slope, 0), svd.s)
+        told = {"sensitivity": (change * data).abs().square().sum(axes).sqrt(), "lost": pairs * lost.sum(axes)}
         if log is not None:
             told["inner"] = (lost * data.abs().square()).sum(axes) + outside
             told["log_lost"] = pairs * torch.where(svd.s > 0, log, 0).sum(axes)
         batch = torch.as_tensor(solution.scalars["residual"]).shape
         solution.scalars |= {name: value.expand(batch) for name, value in told.items()}
     return solution
+
+
+def _decay(exponent: Tensor) -> Tensor:
+    """Return ``e^−t t``, minus the derivative of ``e^−t`` by log t; zero where t is infinite."""
+    return torch.where(exponent < torch.inf, exponent, 0) * torch.exp(-exponent)
 
 
 def _over(value: Tensor, weight: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ def showalter(A: Operator, y: Tensor, details: bool = False, *, regularization: 
     """Follow the gradient flow ``x' = Aᴴ(y − Ax)`` from zero until the time ``1/λ``."""
     s = A.svd().s
     time = _over(s**2, beside(regularization, s))
-    slope = torch.where(time < torch.inf, time, 0) * torch.exp(-time)
-    return _solution(A, y, -torch.expm1(-time), torch.exp(-time), slope if details else None, -time)
+    more = (lambda: (_decay(time), -time)) if details else None
+    return _solution(A, y, -torch.expm1(-time), torch.exp(-time), more)
 
 
 @solver(
@@ -102,8 +102,8 @@ def landweber_filter(A: Operator, y: Tensor, details: bool = False, *, regulariz
     steps = -torch.log1p(-safe_divide(s**2, norm2.expand_as(s)).clamp(max=1))
     steps = steps.clamp(max=1e18)  # infinite in the strongest direction, which would spoil derivatives
     exponent = torch.where(steps > 0, _over(norm2, beside(regularization, s)) * steps, 0.0)
-    slope = torch.where(exponent < torch.inf, exponent, 0) * torch.exp(-exponent)
-    return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent), slope if details else None)
+    more = (lambda: (_decay(exponent), None)) if details else None
+    return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent), more)
 
 
 @solver(
@@ -137,8 +137,14 @@ def wiener(
     s = A.svd().s
     power = s**2 * safe_divide(s, s.max().expand_as(s)) ** (2 * smoothness)
     weight = beside(regularization, s)
-    kept, lost = safe_divide(power, power + weight), safe_divide(weight, power + weight)
-    return _solution(A, y, kept, lost, kept * lost if details else None, lost.log())
+
+    def more() -> tuple[Tensor, Tensor]:
+        total = power + weight
+        return power * weight / total**2, (weight / total).log()
+
+    return _solution(
+        A, y, safe_divide(power, power + weight), safe_divide(weight, power + weight), more if details else None
+    )
 
 
 @solver(
@@ -160,7 +166,8 @@ def nuclear_bias(A: Operator, y: Tensor, details: bool = False, *, regularizatio
     """
     s = A.svd().s
     kept = _over(s**2, beside(regularization, s)).clamp(max=1)
-    return _solution(A, y, kept, 1 - kept, torch.where(kept < 1, kept, 0) if details else None)
+    more = (lambda: (torch.where(kept < 1, kept, 0), None)) if details else None
+    return _solution(A, y, kept, 1 - kept, more)
 
 
 @solver(
@@ -193,4 +200,4 @@ def spectral_bias(
     total = norm2 + weight
     kept = safe_divide(norm2, total).expand(*total.shape[: total.ndim - s.ndim], *s.shape)
     lost = safe_divide(weight, total).expand_as(kept)
-    return _solution(A, y, kept, lost, kept * lost if details else None, lost.log())
+    return _solution(A, y, kept, lost, (lambda: (kept * lost, lost.log())) if details else None)
