@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from explorer.catalogue import SpecError
 from explorer.catalogue import rules as shelf
-from explorer.engine.compare_rules import RuleComparison
+from explorer.engine.swept import RuleComparison
 from explorer.figures.colours import DASHES, palette
 from explorer.figures.curves import layout, ticks
 
@@ -43,14 +43,19 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
     kept = np.concatenate([c[np.isfinite(c) & (c > 0)] for c in (main, residual)])
     decades = float(np.log10(min(kept.max(), 10 * main.min()) / kept.min())) if kept.size else 1.0
     made = layout(_axis(found), "relative norm", dark, decades)
+    log = logarithmic(found)
     top = np.log10(min(np.nanmax(main), 10 * np.nanmin(main)) * 1.3)
     low = np.log10(max(min(np.nanmin(main), np.nanmin(residual)), np.nanmin(main) / 100) / 1.5)
     made["yaxis"] |= {"autorange": False, "range": [float(low), float(top)]}
     useful = found.values[main <= 10 * np.nanmin(main)]  # beyond, the error is off the scale
     picked = [found.values[i] for i in (int(np.reshape(at, -1)[0]) for at in found.chosen.values()) if i >= 0]
-    left = max(found.values.min(), min([*picked, useful.min()]) / 10)
-    ends = [float(np.log10(left)), float(np.log10(found.values.max()))]
-    made["xaxis"] |= {"autorange": False, "range": ends, "dtick": max(1, round((ends[1] - ends[0]) / 6))}
+    if log:
+        left = max(found.values.min(), min([*picked, useful.min()]) / 10)
+        ends = [float(np.log10(left)), float(np.log10(found.values.max()))]
+        made["xaxis"] |= {"autorange": False, "range": ends, "dtick": max(1, round((ends[1] - ends[0]) / 6))}
+    else:
+        title = {"text": _axis(found), "font": {"size": 13}}
+        made["xaxis"] |= {"type": "linear", "tickmode": "auto", "nticks": 8, "title": title}
     made |= {"legend": made["legend"] | {"font": {"size": 11}}, "hovermode": "closest", "height": 360, "shapes": []}
     x = found.values
     traces: list[dict[str, Any]] = [
@@ -77,13 +82,38 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
         font = {"color": colours.text, "size": 11}
         where = {"xref": "x domain", "x": 0, "y": height, "xanchor": "left", "yanchor": "bottom"}
         made["annotations"] = [{"text": "noise level: the target", "font": font, "showarrow": False, **where}]
-    if shown is not None and shown > 0:
+    if shown is not None and (shown > 0 or not log):
         line = {"color": colours.text, "width": 1.5}
         made["shapes"] += [
             {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": shown, "x1": shown, "line": line}
         ]
     # all at once: adding one after the other takes several times as long, and a dragged marker has no time
     return go.Figure(data=[{"type": "scatter", **trace} for trace in traces], layout=made)
+
+
+def awaiting(what: str, dark: bool = False) -> Any:
+    """Return the axes of a sweep that has not been made.
+
+    Parameters
+    ----------
+    what : str
+        Along which it would go.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    made = layout(what, "relative norm", dark)
+    made["xaxis"] |= {"autorange": False, "range": [-2, 2], "showticklabels": False}
+    made["yaxis"] |= {"autorange": False, "range": [-2, 1], "showticklabels": False}
+    font = {"color": palette(dark).text, "size": 14}
+    said = {"text": "Press Sweep to draw this curve", "showarrow": False, "font": font}
+    made["annotations"] = [{**said, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}]
+    return go.Figure(layout=made | {"height": 360})
 
 
 def l_curve(found: RuleComparison, dark: bool = False) -> Any:
@@ -179,12 +209,17 @@ def scores(found: RuleComparison, dark: bool = False) -> Any:
 
 
 def _refuse_steps(found: RuleComparison) -> None:
-    if found.parameter == "step":
-        raise SpecError("steps have neither scores nor norms of solutions: draw `rules`", "found")
+    if found.along != "parameter":
+        raise SpecError("steps and knobs have neither scores nor norms of solutions: draw `rules`", "found")
+
+
+def logarithmic(found: RuleComparison) -> bool:
+    """Say whether the values of a sweep lie on a logarithmic axis."""
+    return bool(found.values.min() > 0 and found.values.max() >= 20 * found.values.min())
 
 
 def _axis(found: RuleComparison) -> str:
-    return found.parameter if found.parameter == "step" else found.parameter.replace("_", " ") + " λ"
+    return found.parameter.replace("_", " ") + (" λ" if found.along == "parameter" else "")
 
 
 def _picked(found: RuleComparison) -> NDArray[np.integer]:

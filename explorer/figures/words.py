@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from explorer.catalogue import rules, solvers, stops
-from explorer.engine.compare_rules import RuleComparison
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
+from explorer.engine.swept import RuleComparison
 from explorer.figures.comparison import facts
 from explorer.figures.curves import column, first
 from explorer.figures.diagnoses import diagnoses
@@ -262,7 +262,7 @@ def compared(runs: Mapping[str, Run]) -> list[Note]:
 def chosen(found: RuleComparison) -> list[Note]:
     """Say what parameter rules chose, of the first sample."""
     rows = {name: (float(np.reshape(found.value(name), -1)[0])) for name in found.chosen}
-    knob = found.parameter
+    knob = found.parameter.replace("_", " ")
     notes = []
     if "error" in found.curves:
         errors = {name: float(np.reshape(found.error(name), -1)[0]) for name in found.chosen}
@@ -287,6 +287,7 @@ def chosen(found: RuleComparison) -> list[Note]:
         titles = ", ".join(rules[name].title for name in found.refused)
         notes.append(Note("plain", "Do not apply here", f"{titles}."))
     solver = solvers[found.spec.solver.name].title
-    drawn = f"{solver} at {len(found.values)} values of the {knob}, and what each rule picks."
+    what = "steps" if found.along == "steps" else f"values of the {knob}"
+    drawn = f"{solver} at {len(found.values)} {what}, and what each rule picks."
     notes.append(Note("plain", "What is drawn", drawn))
     return notes

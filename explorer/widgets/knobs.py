@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from explorer.catalogue import SHELVES, Component, Knob, SpecError
+from explorer.engine import fields
+from explorer.engine.fields import assign, value_at
 from explorer.engine.presets import presets
 from explorer.engine.spec import Choice, RunSpec
 
@@ -95,9 +97,9 @@ def groups(
     """
     plain = _plain_knobs()
     made: list[dict[str, Any]] = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
-    for title, fields in _GROUPS:
+    for title, shown in _GROUPS:
         rows: list[Row] = []
-        for field in fields:
+        for field in shown:
             if field in plain:
                 rows.append(_row(plain[field], field, value_at(spec, field), "", 0))
             else:
@@ -107,7 +109,7 @@ def groups(
             if row["id"] in typed:
                 row["text"] = typed[row["id"]]
         folded = f"{spec.device} · {spec.dtype}" if title == "Computation" else ""
-        changed = first is not None and any(value_at(spec, field) != value_at(first, field) for field in fields)
+        changed = first is not None and any(value_at(spec, field) != value_at(first, field) for field in shown)
         made.append({"title": title, "folded": folded, "rows": rows, "changed": changed and not folded})
     return made
 
@@ -248,39 +250,8 @@ def label(knob: Knob) -> str:
 # --- reading and writing one row ----------------------------------------------------------------------------------
 
 
-def value_at(spec: RunSpec, path: str) -> Any:
-    """Return the value at a dotted name of a specification."""
-    field, *keys = path.split(".")
-    value = getattr(spec, field)
-    if keys:
-        value = value.as_dict() if isinstance(value, Choice) else value.model_dump()
-        for key in keys:
-            value = value[key]
-    return value
-
-
-def assign(spec: RunSpec, path: str, value: Any) -> RunSpec:
-    """Return `spec` with another value at a dotted name.
-
-    Raises
-    ------
-    SpecError
-        If the value is not allowed there.
-    """
-    field, *keys = path.split(".")
-    if not keys:
-        return spec.replace(**{field: value})
-    whole = getattr(spec, field)
-    data = whole.as_dict() if isinstance(whole, Choice) else whole.model_dump()
-    inner = data
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = value
-    return spec.replace(**{field: data})
-
-
 def knob_at(spec: RunSpec, path: str) -> Knob:
-    """Return the knob at a dotted name.
+    """Return the knob at a dotted name, fields that are no components included.
 
     Raises
     ------
@@ -288,17 +259,7 @@ def knob_at(spec: RunSpec, path: str) -> Knob:
         If the specification has no such row.
     """
     plain = _plain_knobs()
-    if path in plain:
-        return plain[path]
-    if path in RunSpec.kinds:
-        return Knob(path, "part", None, kind=RunSpec.kinds[path])
-    owner, found, name = path.rpartition(".params.")
-    if not found:
-        raise KeyError(path)
-    kind = knob_at(spec, owner).kind
-    chosen = value_at(spec, owner)
-    chosen = chosen.name if isinstance(chosen, Choice) else chosen["name"]
-    return SHELVES[kind][chosen].knobs[name]
+    return plain[path] if path in plain else fields.knob_at(spec, path)
 
 
 def parsed(knob: Knob, value: Any, path: str) -> Any:

@@ -10,21 +10,20 @@ from typing import Any
 
 import ipywidgets
 
-from explorer.catalogue import SpecError, solvers
-from explorer.engine.compare_rules import RuleComparison, compare_rules, path
+from explorer.catalogue import SpecError
 from explorer.engine.driver import Snapshot
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
+from explorer.engine.swept import RuleComparison
 from explorer.figures import panels
 from explorer.figures.curves import convergence, first, marks, measures, noise_level
 from explorer.figures.fit import misfit, misfit_figure
 from explorer.figures.histogram import distribution
 from explorer.figures.lines import profile
 from explorer.figures.panels import Panel, after
-from explorer.figures.parameter import rules
-from explorer.figures.words import Note, chosen, compared, explain
+from explorer.figures.words import Note, compared, explain
 from explorer.widgets.advice import AdvicePanel
 from explorer.widgets.background import Latest
 from explorer.widgets.canvas import Picture
@@ -35,11 +34,11 @@ from explorer.widgets.drawing import ExperimentPanel
 from explorer.widgets.looking import PointPanel
 from explorer.widgets.moving import Handles
 from explorer.widgets.panels import Code, Controls, Tabs, about_html, code_pieces, notes_html, text
+from explorer.widgets.parameter import ParameterPanel
 from explorer.widgets.share import Share
 from explorer.widgets.spectral import TABS as SPECTRAL
 from explorer.widgets.spectral import Spectral, alike
 from explorer.widgets.viewing import COUNTED, Viewing, counted
-from explorer.widgets.walk import Walk
 
 TABS = (
     "Convergence", *SPECTRAL, "Parameter", "Misfit", "Profile", "Values", "Point", "Experiment", "Compare", "Code",
@@ -85,9 +84,7 @@ class Screen:
         self.cancelled = False
         self._dark, self._width, self._step = False, 640, 0
         self._told: tuple[Run, list[Note]] | None = None  # the notes of a run
-        self._rules: Any = None  # every rule's choice, and the specification to which it belongs
-        self._marked: Any = None  # the figure of them, and what it was made of
-        self._analysing, self._charting = Latest("explorer-analyse"), Latest("explorer-chart")
+        self._charting = Latest("explorer-chart")
         self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
         self.handles = Handles(lock, self.pictures["Truth"])
@@ -100,7 +97,8 @@ class Screen:
         self.viewing = Viewing(lock, self._show_again)
         self.scrubber = Controls()
         self.scrubber.on_msg(self.scrub)
-        self.walk = Walk(lock, self._walked)
+        self.parameter = ParameterPanel(lock, self._put, self._walked)
+        self.walk = self.parameter.walk
         self.tabs = Tabs(titles=list(TABS))
         self.tabs.observe(lambda _: self._select(), "selected")
         self._chart: Chart | None = None  # heavy to make, so only for a page, and beside its first run
@@ -115,7 +113,7 @@ class Screen:
         self._empty = text("The curves are loading …", "ex-chart")
         self.explained = row("ex-explained", self._empty, self.notes)
         for panel in (
-            self.walk,
+            self.parameter,
             self.pointing,
             self.experiment,
             self._compare_panel,
@@ -129,7 +127,7 @@ class Screen:
             self.scrubber,
             self.tabs,
             self.viewing.form,
-            self.walk,
+            self.parameter,
             self.explained,
             self.pointing,
             self.experiment,
@@ -145,7 +143,7 @@ class Screen:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is computed for the screen; return whether that came within `timeout` seconds."""
         parts = (
-            self._charting, self._analysing, self.spectral, self.share, self.advice, self.pointing, self.experiment,
+            self._charting, self.parameter, self.spectral, self.share, self.advice, self.pointing, self.experiment,
         )  # fmt: skip
         return all([part.wait(timeout) for part in parts])
 
@@ -168,7 +166,7 @@ class Screen:
     @property
     def swept(self) -> RuleComparison | None:
         """What every rule chose, where a parameter has been swept."""
-        return None if self._rules is None else self._rules[1]
+        return self.parameter.found
 
     # --- what is shown ---
 
@@ -184,7 +182,7 @@ class Screen:
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
         if self._selected == "Parameter":
-            self._compare_rules()
+            self._sweep()
 
     def show_problem(self, problem: Problem) -> None:
         """Show a truth and its data."""
@@ -255,7 +253,7 @@ class Screen:
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = False
         self._show_pictures(*self.walk.panels())
-        self._compare_rules()
+        self._sweep()
 
     def _show_iterate(self, run: Run) -> None:
         step = self._step
@@ -330,10 +328,9 @@ class Screen:
             self.pointing.look(self._selected == "Point")
             self.experiment.look(self._selected == "Experiment")
             self.viewing.open(self._selected == "Values")
-            if self._selected != "Parameter":
-                self.walk.add_class("ex-hidden")
-                if self.walk.walked and self.run is not None:
-                    self._show_iterate(self.run)
+            self.parameter.look(self._selected == "Parameter")
+            if self._selected != "Parameter" and self.walk.walked and self.run is not None:
+                self._show_iterate(self.run)
             self.show_spec(self._spec)
             self._draw_chart()
 
@@ -349,7 +346,7 @@ class Screen:
         if self._selected in SPECTRAL:
             self._draw_spectral()
         elif self._selected == "Parameter":
-            self._compare_rules()
+            self._sweep()
         elif self._selected == "Profile":
             if self._chart is not None:
                 self._chart.show(profile(self._panels, self._height, self._dark))
@@ -396,43 +393,11 @@ class Screen:
             self._chart.show(figure())
         self.notes.value = notes_html(notes)
 
-    def _compare_rules(self) -> None:
-        """Show what every parameter rule chooses for the problem of the controls; computed when somebody looks."""
-        spec = self._spec
-        asked = spec.replace(rule="fixed", stop="budget", draws=None)
-        if self._rules is not None and self._rules[0] == _swept(asked):
-            found = self._rules[1]
-            at = self.walk.value if self.walk.walked else spec.solver.params.get(found.parameter)
-            shown = (found, self._dark, at if isinstance(at, float) else None)
-            if self._marked is None or self._marked[0][1:] != shown[1:] or self._marked[0][0] is not found:
-                self._marked = (shown, rules(*shown))  # a marker that is dragged asks for the same figure several times
-            if self._chart is not None:
-                self._chart.show(self._marked[1])
-            self.notes.value = notes_html([*([self.walk.note()] if self.walk.walked else []), *chosen(found)])
-            self.walk.remove_class("ex-hidden")
-            return
-        self.walk.add_class("ex-hidden")
-
-        def work() -> None:
-            found, refusal = None, ""
-            try:
-                found = compare_rules(asked)
-                along = path(found)
-            except SpecError as error:
-                refusal = sentence(error.message)
-            with self._lock:
-                if found is not None:
-                    self._rules = (_swept(asked), found)
-                    self.walk.offer(found, along)
-                if self._selected != "Parameter" or spec != self._spec:
-                    return
-                if found is not None:
-                    self._compare_rules()
-                else:
-                    self.notes.value = notes_html([Note("plain", "No parameter to choose here", refusal)])
-
-        self.notes.value = notes_html([Note("plain", "Sweeping", "Every rule looks at many values of the parameter.")])
-        self._analysing(work)
+    def _sweep(self) -> None:
+        """Show what every parameter rule chooses for the problem of the controls."""
+        known = self.run is not None and len(self.run.history.get("seconds", ()))
+        seconds = float(self.run.history["seconds"][-1]) if self.run is not None and known else float("inf")
+        self.parameter.draw(self._spec, self.problem, self._dark, seconds)
 
     def _show_misfit(self) -> None:
         """Show how well the iterate on the screen explains the data."""
@@ -458,14 +423,6 @@ class Screen:
             chart.fit(self._width)
             self._draw_chart()
             self.explained.children = (chart.widget, self.notes)
-
-
-def _swept(spec: RunSpec) -> RunSpec:
-    """Return what a sweep depends on: not the value of the parameter itself."""
-    knob = solvers[spec.solver.name].traits.get("tunes", ("",))[0]
-    params = {name: value for name, value in spec.solver.as_dict().items() if name != "params"}
-    kept = {name: value for name, value in spec.solver.params.items() if name != knob}
-    return spec.replace(solver={**params, "params": kept}, record=None, finer=spec.finer)
 
 
 def row(cls: str, *parts: Any) -> ipywidgets.Box:

@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets
 
+from explorer.engine.build import build
 from explorer.engine.run import Run
 from explorer.engine.spec import RunSpec
 from explorer.figures.paper import curves, drawn, pictures, png
@@ -119,18 +120,25 @@ class Spectrum(_OfRun):
 
 
 class Parameter(_Single):
-    """Error and residual over the regularization parameter, with what every rule chooses.
+    """Error and residual over what regularizes, with what every rule chooses, and a marker to walk along it.
 
     Parameters
     ----------
     spec : RunSpec, JSON text or mapping
-        A direct method with a parameter to choose.
+        A method with a parameter, a weight or steps to choose.
     """
 
     _tab = "Parameter"
 
     def __init__(self, spec: Any) -> None:
         super().__init__(as_spec(spec))
+        self._screen.show_problem(build(as_spec(spec)))
+        self._screen.parameter.look(True)
+        self._screen.show_spec(as_spec(spec))
+        self._screen.parameter.begin()
+
+    def _parts(self) -> list[Any]:
+        return [self._screen.parameter, self._screen.explained]
 
     def picture(self) -> Any:
         """Return the curves as a matplotlib figure, or None where there is no parameter to choose."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,12 +10,16 @@ import ipywidgets
 import numpy as np
 
 from explorer.analyses.filters import factors_at
-from explorer.catalogue import SpecError
-from explorer.engine.compare_rules import Path, RuleComparison
+from explorer.catalogue import SpecError, solvers
+from explorer.engine.along import METHOD, method_knob
+from explorer.engine.fields import assign
+from explorer.engine.fit import gives
 from explorer.engine.spec import RunSpec
+from explorer.engine.swept import Path, RuleComparison
 from explorer.figures.curves import thinned
 from explorer.figures.panels import Panel, after, round_up, span, viewable
 from explorer.figures.words import Note
+from explorer.solvers.steps import Solution
 from explorer.widgets.canvas import Picture
 from explorer.widgets.panels import Controls
 
@@ -76,7 +79,7 @@ class Walk(ipywidgets.Box):
         """Return reconstruction and error at the marker."""
         assert self.found is not None
         assert self.path is not None
-        return after(self.found.problem, self.path.x[self._at], f"λ = {self.value:.3g}")
+        return after(self.found.problem, self.path.x[self._at], self.found.at(self.value))
 
     def note(self) -> Note:
         """Say how the solution at the marker fits the data, and how near it is to the truth."""
@@ -94,13 +97,18 @@ class Walk(ipywidgets.Box):
         if "error" in at:
             least = float(np.reshape(self.found.least_error, -1)[0])
             said.append(f"The error is {at['error']:.3g}, the least {least:.3g}.")
-        return Note("plain", f"At λ = {self.value:.3g}", " ".join(said))
+        return Note("plain", f"At {self.found.at(self.value)}", " ".join(said))
 
     def chosen(self, spec: RunSpec) -> RunSpec:
         """Return `spec` with the method and the value at the marker."""
         assert self.found is not None
-        used = self.found.spec
-        solver = {"name": used.solver.name, "params": {**used.solver.params, self.found.parameter: self.value}}
+        used, value = self.found.spec, self.value
+        if self.found.along == "steps":
+            return spec.replace(rule="fixed", stop={"name": "budget", "params": {"steps": int(value)}})
+        if self.found.along != "parameter":
+            knob = method_knob(spec, self.found.along)
+            return assign(spec, self.found.along, round(value) if knob.type == "int" else value)
+        solver = {"name": used.solver.name, "params": {**used.solver.params, self.found.parameter: value}}
         return spec.replace(solver=solver, prior=used.prior, precond=used.precond, rule="fixed")
 
     def _receive(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
@@ -109,12 +117,13 @@ class Walk(ipywidgets.Box):
             if self.path is None or content.get("id") != "walk":
                 return
             try:
-                wanted = math.log(float(content.get("value")))  # type: ignore[arg-type]
+                wanted = float(content.get("value"))  # type: ignore[arg-type]
             except (TypeError, ValueError):
                 wanted = np.nan
-            with np.errstate(divide="ignore"):
-                far = np.abs(np.log(self.path.values) - wanted)
-            self._show(int(far.argmin()) if np.isfinite(wanted) else self._at)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                scale = np.log if self.path.values.min() > 0 else np.asarray
+                far = np.abs(scale(self.path.values) - scale(wanted))
+            self._show(int(far.argmin()) if np.isfinite(far).all() else self._at)
             self.walked = True
             self._moved()
 
@@ -124,11 +133,11 @@ class Walk(ipywidgets.Box):
         assert self.path is not None
         self._at = at
         rests = [float(f"{value:.3g}") for value in self.path.values]
-        name = self.found.parameter.replace("_", " ")
+        name = "steps" if self.found.along == "steps" else self.found.parameter.replace("_", " ")
         row = {
-            "id": "walk", "type": "float", "label": "Walk λ", "name": f"Walk along the {name}", "depth": 0,
+            "id": "walk", "type": "float", "label": "Marker", "name": f"Walk along the {name}", "depth": 0,
             "rests": rests, "value": rests[at], "text": f"{rests[at]:.3g}", "unit": "", "optional": False,
-            "play": True, "error": "", "help": "Look at other values of the parameter; nothing is solved for it",
+            "play": True, "error": "", "help": "Look at other values along the curve; nothing is solved for it",
         }  # fmt: skip
         self.form.groups = [{"title": "", "rows": [row]}]
         self.pictures["Residual"].show(self._residual())
@@ -148,11 +157,17 @@ class Walk(ipywidgets.Box):
     def _filter(self) -> Panel:
         """Return what is let through of each singular direction, the largest first."""
         assert self.found is not None
-        spec = self.found.spec.solver
+        assert self.path is not None
+        spec, steps = self.found.spec.solver, self.found.along == "steps"
+        if self.found.along.startswith(METHOD) and gives(solvers[spec.name]) is not Solution:
+            return Panel("Filter", None, note="of one run: see the Filter tab")
+        settings = dict(spec.params) if steps else {**spec.params, self.found.parameter: self.value}
+        step = int(self.value) if steps else 1
         try:
             sigma = self.found.problem.offers["A"].svd().s.flatten().sort(descending=True).values.cpu().double().numpy()
-            settings = {**spec.params, self.found.parameter: self.value}
-            factors = factors_at(sigma[thinned(len(sigma), _POINTS)], {}, spec.name, settings, 1, float(sigma[0]))
+            at = sigma[thinned(len(sigma), _POINTS)]
+            factors = factors_at(at, self.found.history, spec.name, settings, step, float(sigma[0]))
         except SpecError as error:
             return Panel("Filter", None, note=error.message)
-        return Panel("Filter", factors, 0.0, 1.0, note="factor of each direction")
+        top = float(np.nanmax(factors, initial=0.0))  # conjugate gradients overshoot
+        return Panel("Filter", factors, 0.0, 1.0 if top <= 1 else round_up(top), note="factor of each direction")

@@ -70,5 +70,5 @@ def test_a_problem_alone_has_no_steps():
 
 
 def test_an_unknown_axis_is_refused():
-    with pytest.raises(ex.SpecError, match="must be 'parameter' or 'steps'"):
+    with pytest.raises(ex.SpecError, match="must be 'parameter', 'steps', or a number"):
         ex.compare_rules(SPEC, along="step")

@@ -476,13 +476,13 @@ def test_the_parameter_tab_shows_every_rule_and_sweeps_once(make):
     w._screen.tabs.selected = TABS.index("Parameter")
     assert w.wait(60)
     assert "comes nearest" in w._screen.notes.value
-    swept = w._screen._rules[1]
+    swept = w._screen.swept
     report(w, id="solver.params.regularization", value=0.5)
     assert w.wait(60)
-    assert w._screen._rules[1] is swept  # the marker moves, nothing is swept again
+    assert w._screen.swept is swept  # the marker moves, nothing is swept again
     report(w, id="noise.params.level", value=0.2)
     assert w.wait(60)
-    assert w._screen._rules[1] is not swept
+    assert w._screen.swept is not swept
     w.change(problem="matrix_inverse", operator=None, noise="none", solver="newton_schulz", rule="fixed")
     assert w.wait(60)
     assert "No parameter to choose here" in w._screen.notes.value

@@ -1,12 +1,20 @@
 """Walking along the curve of a parameter: everything follows the marker, and nothing is solved for it."""
 
+import itertools
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 import explorer as ex
+from explorer.analyses.filters import filter_factors
+from explorer.engine.along import candidates_of, method_knob
 from explorer.engine.compare_rules import compare_rules, path
+from explorer.engine.presets import presets
 from explorer.operators.base import LinearOperator
+from explorer.widgets import knobs, parameter
+from explorer.widgets.parameter import ways
 from explorer.widgets.screen import TABS
 from tests.widgets.page import SMALL, report
 
@@ -91,7 +99,7 @@ def test_leaving_the_tab_shows_the_run_again_and_a_value_can_be_taken(walking):
     assert screen.pictures["Reconstruction"].curves != before
     screen.tabs.selected = TABS.index("Convergence")
     assert screen.pictures["Reconstruction"].curves == before
-    assert "ex-hidden" in screen.walk._dom_classes
+    assert "ex-hidden" in screen.parameter._dom_classes
     screen.tabs.selected = TABS.index("Parameter")
     walk(walking, 1.0)
     value = screen.walk.value
@@ -117,3 +125,138 @@ def test_another_problem_is_swept_anew(walking):
     report(walking, id="noise.params.level", value=0.2)
     assert walking.wait(60)
     assert walking._screen.walk.found is not first
+
+
+# --- along anything else ---
+
+TV = ex.RunSpec(
+    problem={"name": "camera", "params": {"size": 24}}, operator="gaussian_blur", solver="fista", prior="tv",
+    noise={"name": "gaussian", "params": {"level": 0.03}}, stop={"name": "budget", "params": {"steps": 10}},
+)  # fmt: skip
+
+
+def choose(widget, way):
+    """Do what the list's page does."""
+    widget._screen.parameter._receive(None, {"id": "along", "value": way, "seq": 1}, None)
+
+
+@pytest.fixture
+def looking(make):
+    """Return an Explorer that shows the Parameter tab of a method with a prior."""
+    w = make(TV)
+    w.run().result(60)
+    w._screen.tabs.selected = TABS.index("Parameter")
+    assert w.wait(60)
+    return w
+
+
+def test_every_number_of_the_method_can_be_walked_along():
+    assert list(ways(TV))[:3] == [
+        "Weight λ of Total variation", "steps of FISTA", "λ of Tikhonov regularisation instead",
+    ]  # fmt: skip
+    assert ways(TV)["Inner of Total variation"] == "prior.params.inner"
+    direct = ways(SPEC)
+    assert next(iter(direct.values())) == "parameter"
+    assert "solver.params.regularization" not in direct.values()
+    assert "steps" not in direct.values()
+    for spec in (TV, SPEC, *presets().values()):
+        for along in ways(spec).values():
+            if along not in ("parameter", "steps"):
+                assert len(candidates_of(method_knob(spec, along), knobs.value_at(spec, along))) > 1
+
+
+def test_a_weight_is_swept_once_when_asked_and_then_walked(looking):
+    screen, panel = looking._screen, looking._screen.parameter
+    assert "Press Sweep" in screen.notes.value
+    assert "ex-hidden" in panel.walk._dom_classes
+    panel.button.click()
+    assert looking.wait(60)
+    assert "comes nearest" in screen.notes.value
+    assert panel.button.disabled  # it is done
+    walk(looking, 1.0)
+    value = panel.walk.value
+    assert value == pytest.approx(1.0, rel=0.5)
+    alone = ex.run(TV.replace(prior={"name": "tv", "params": {"weight": value}}))
+    k = panel.walk._at
+    assert float((alone.x - panel.walk.path.x[k]).norm()) <= 1e-5 * float(alone.x.norm())
+    assert f"weight = {value:.3g}" in screen.pictures["Reconstruction"].title
+    assert f"At weight = {value:.3g}" in screen.notes.value
+    panel.walk.button.click()
+    assert looking._job.result(60).spec.prior.params["weight"] == value
+    assert looking.wait(60)
+    assert "comes nearest" in screen.notes.value  # the same sweep
+
+
+def test_a_sweep_can_be_ended_and_leaves_nothing(looking, monkeypatch):
+    screen, panel = looking._screen, looking._screen.parameter
+    steps, begun, told = threading.Event(), threading.Event(), []
+
+    def endless(*_, watch, **__):
+        for k in itertools.count():
+            begun.set()
+            told.append(k)
+            watch(min(k / 1000, 0.9))
+            steps.wait(0.001)
+
+    monkeypatch.setattr(parameter, "compare_rules", endless)
+    panel.button.click()
+    assert begun.wait(30)
+    assert panel.button.description == "Cancel"
+    panel.button.click()
+    assert looking.wait(30)
+    assert panel.button.description == "Sweep"
+    assert "Press Sweep" in screen.notes.value
+    assert panel.found is None
+    assert "swept" not in panel._progress.value
+    monkeypatch.undo()
+    panel.button.click()
+    assert looking.wait(60)
+    assert panel.found is not None
+
+
+def test_another_setting_ends_a_sweep_that_would_be_of_the_old_ones(looking, monkeypatch):
+    panel, begun, ended = looking._screen.parameter, threading.Event(), threading.Event()
+
+    def endless(*_, watch, **__):
+        try:
+            while True:
+                begun.set()
+                watch(0.5)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(parameter, "compare_rules", endless)
+    panel.button.click()
+    assert begun.wait(30)
+    report(looking, id="noise.params.level", value=0.2)
+    assert ended.wait(30)
+    assert looking.wait(60)
+    assert panel.found is None
+    assert panel.button.description == "Sweep"
+    assert not panel.button.disabled
+
+
+def test_the_steps_of_a_short_run_are_swept_when_somebody_looks(make):
+    w = make(SPEC.replace(solver="cgls"))
+    w.run().result(60)
+    screen = w._screen
+    screen.tabs.selected = TABS.index("Parameter")
+    assert w.wait(60)
+    assert screen.parameter.found.along == "steps"
+    walk(w, 3)
+    assert "step 3" in screen.pictures["Reconstruction"].title
+    expected = filter_factors(w.result.problem.A, w.result.history, "cgls", dict(w.spec.solver.params), step=3).factors
+    np.testing.assert_allclose(screen.walk._filter().array, expected, atol=1e-6)
+    picture = screen.pictures["Reconstruction"].curves
+    screen.walk.button.click()
+    run = w._job.result(60)
+    assert w.wait(60)
+    assert len(run.history["seconds"]) == 3
+    screen.tabs.selected = TABS.index("Convergence")
+    assert screen.pictures["Reconstruction"].curves == picture
+    choose(w, "λ of Tikhonov regularisation instead")
+    screen.tabs.selected = TABS.index("Parameter")
+    assert w.wait(60)
+    assert screen.parameter.found.along == "parameter"
+    choose(w, "nonsense")
+    assert screen.parameter.found.along == "parameter"
