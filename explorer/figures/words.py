@@ -274,11 +274,11 @@ def chosen(found: RuleComparison) -> list[Note]:
                 Note(
                     "good",
                     f"{rules[best].title} comes nearest",
-                    f"It chooses {knob} = {rows[best]:.3g}: the error is {known[best]:.3g}, the least {least:.3g}.",
+                    f"It chooses {found.at(rows[best])}: the error is {known[best]:.3g}, the least {least:.3g}.",
                 )
             )
             if known[worst] > 1.2 * least:
-                text = f"It chooses {rows[worst]:.3g}: the error is {known[worst] / least:.2g} times the least."
+                text = f"It chooses {found.at(rows[worst])}: the error is {known[worst] / least:.2g} times the least."
                 notes.append(Note("warn", f"{rules[worst].title} is farthest", text))
     lost = [rules[name].title for name, value in rows.items() if not np.isfinite(value)]
     if lost:

@@ -16,6 +16,7 @@ from explorer.engine.compare_rules import compare_rules, path
 from explorer.engine.fields import assign
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
+from explorer.engine.stops import largest_step
 from explorer.engine.swept import RuleComparison
 from explorer.figures.parameter import awaiting, rules
 from explorer.figures.words import Note, chosen
@@ -25,8 +26,8 @@ from explorer.widgets.choices import sentence
 from explorer.widgets.panels import Controls, progress_html, text
 from explorer.widgets.walk import Walk
 
-#: seconds of a run up to which its steps are swept without being asked: once for each of the rules
-QUICK = 0.3
+#: unknowns and data of all steps of a run up to which they are swept without being asked: once for each of the rules
+QUICK = 2**23
 
 
 class _Ended(Exception):
@@ -91,7 +92,7 @@ class ParameterPanel(ipywidgets.Box):
         """Say whether the tab is open."""
         (self.remove_class if on else self.add_class)("ex-hidden")
 
-    def draw(self, spec: RunSpec, problem: Problem | None, dark: bool, seconds: float) -> None:
+    def draw(self, spec: RunSpec, problem: Problem | None, dark: bool) -> None:
         """Show the sweep of what is chosen, or how to get it.
 
         Parameters
@@ -102,12 +103,13 @@ class ParameterPanel(ipywidgets.Box):
             The last that was built.
         dark : bool
             Whether the page is dark.
-        seconds : float
-            That a run takes.
         """
-        self._spec, self._dark, self._quick = spec, dark, seconds <= QUICK
+        self._spec, self._dark, self._quick = spec, dark, False
         linear = problem is None or (problem.A is not None and isinstance(problem.y, Tensor))
         self._ways = ways(spec) if linear else {}
+        if problem is not None and linear:
+            each = problem.domain.size + problem.A.codomain.size
+            self._quick = largest_step(spec.stop.as_dict()) * each <= QUICK
         self._draw()
 
     def begin(self) -> None:

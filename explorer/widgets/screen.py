@@ -182,7 +182,7 @@ class Screen:
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
         self._write()
         if self._selected == "Parameter":
-            self._sweep()
+            self.parameter.draw(self._spec, self.problem, self._dark)
 
     def show_problem(self, problem: Problem) -> None:
         """Show a truth and its data."""
@@ -253,7 +253,7 @@ class Screen:
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = False
         self._show_pictures(*self.walk.panels())
-        self._sweep()
+        self.parameter.draw(self._spec, self.problem, self._dark)
 
     def _show_iterate(self, run: Run) -> None:
         step = self._step
@@ -346,7 +346,7 @@ class Screen:
         if self._selected in SPECTRAL:
             self._draw_spectral()
         elif self._selected == "Parameter":
-            self._sweep()
+            self.parameter.draw(self._spec, self.problem, self._dark)
         elif self._selected == "Profile":
             if self._chart is not None:
                 self._chart.show(profile(self._panels, self._height, self._dark))
@@ -392,12 +392,6 @@ class Screen:
         if figure is not None and self._chart is not None:
             self._chart.show(figure())
         self.notes.value = notes_html(notes)
-
-    def _sweep(self) -> None:
-        """Show what every parameter rule chooses for the problem of the controls."""
-        known = self.run is not None and len(self.run.history.get("seconds", ()))
-        seconds = float(self.run.history["seconds"][-1]) if self.run is not None and known else float("inf")
-        self.parameter.draw(self._spec, self.problem, self._dark, seconds)
 
     def _show_misfit(self) -> None:
         """Show how well the iterate on the screen explains the data."""
