@@ -20,7 +20,8 @@ from explorer.engine.run import Run, finish, prepare
 from explorer.engine.spec import RunSpec
 from explorer.engine.swept import Path, RuleComparison, choose
 from explorer.linalg import Rng, axpy, safe_divide
-from explorer.rules.select import random_signs, score
+from explorer.linalg.quadrature import random_signs
+from explorer.rules.select import score
 from explorer.solvers.steps import Solution, Step
 
 #: values of a knob unless their number is given

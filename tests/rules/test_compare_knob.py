@@ -9,7 +9,7 @@ from explorer.catalogue import priors
 from explorer.engine.along import candidates_of
 from explorer.engine.compare_rules import path
 from explorer.linalg import Rng
-from explorer.rules.select import random_signs
+from explorer.linalg.quadrature import random_signs
 
 SPEC = ex.RunSpec(
     problem={"name": "camera", "params": {"size": 24}}, operator="gaussian_blur", solver="fista", prior="tv",
