@@ -103,11 +103,11 @@ def compare_rules(
         grid = np.geomspace(top, top * domain.eps**power, values or count)
     tensor = torch.as_tensor(grid, dtype=torch.float64).to(domain.device, torch.empty(0, dtype=domain.dtype).real.dtype)
     tensor = tensor.reshape(-1, *(1,) * len(problem.batch)).expand(-1, *problem.batch)
-    shown: list[Component] = [rules[name] for name in judges]
+    shown = {rules[name]: given for name, given in judges.items()}
     if problem.x_true is not None and "oracle" not in judges:
-        shown.append(rules["oracle"])
+        shown[rules["oracle"]] = {}
     with torch.no_grad():
-        told = candidates(component, problem, problem.offers, params, tensor, *shown)
+        told = candidates(component, problem, problem.offers, params, tensor, shown)
         scores = {name: score(rules[name], given, told).expand(tensor.shape) for name, given in judges.items()}
     chosen = {name: choose(rules[name], values_.cpu().numpy()) for name, values_ in scores.items()}
     names = [n for n in ("residual", "solution_norm", "error") if n in told]

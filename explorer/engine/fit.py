@@ -64,10 +64,9 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
         knob = solver.traits["tunes"][0]
         if isinstance(spec.solver.params[knob], tuple):
             raise SpecError(f"{rule.title} chooses the {knob}: give one value, or set the rule to 'fixed'", "rule")
+    if "refuses" in rule.traits and (why := rule.traits["refuses"](solver, spec.solver.params)):
+        raise SpecError(f"{rule.title} needs {why}", "rule")
     known = (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ()), *_found(solver, offers))
-    either = rule.traits.get("either", ())
-    if either and not {*either} & {*known}:
-        raise SpecError(f"{rule.title} needs the {NAMES[either[0]]}, which {solver.title} does not report", "rule")
     of_direct = rule.traits.get("of_direct", ()) if gives(solver) is Solution else ()
     for name in of_direct:
         if name not in known:
@@ -75,8 +74,6 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
     for need in rule.needs:
         if need.name in _REPORTED:
             if need.name not in known and not need.optional:
-                if "why" in rule.traits:
-                    raise SpecError(f"{rule.title} needs {rule.traits['why'](solver)}", "rule")
                 raise SpecError(
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
                 )
@@ -87,7 +84,7 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
     if (direct := rule.traits.get("direct")) is not None and gives(solver) is Solution:
         if not direct.admits(offers["A"]):
             raise SpecError(f"{rule.title} needs {direct.says}, and {describe(offers['A'])} is not", "rule")
-    elif "left_out" in either:
+    elif "left_out" in [need.name for need in rule.needs]:
         less = without(offers["A"], torch.arange(1, offers["A"].codomain.size, device=offers["A"].codomain.device))
         if (lacking := solver.lacking({**offers, "A": less, "F": less, "codomain": less.codomain})) is not None:
             raise SpecError(f"{rule.title} leaves out data, and then {lacking[1]}", "rule")
@@ -102,13 +99,15 @@ _JUDGED = ("error", "whiteness")
 
 
 def _found(solver: Component, offers: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the engine finds out of an iteration that does not report it.
+    """Return what the engine finds out of a method that does not report it.
 
     Changes from step to step tell of the parameter only where the filter factors depend on nothing but the number of
     steps: those of conjugate gradients jump whenever another Ritz value has converged.
     """
-    if gives(solver) is not Step or offers.get("A") is None or offers.get("y") is None:
+    if gives(solver) is Draw or offers.get("A") is None or offers.get("y") is None:
         return ()
+    if gives(solver) is Solution:
+        return ("left_out",)
     return "dof", "left_out", "solution_norm", *(("sensitivity",) if "filter" in solver.traits else ())
 
 

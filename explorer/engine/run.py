@@ -19,7 +19,7 @@ from explorer.engine.build import build
 from explorer.engine.driver import Drive, Snapshot
 from explorer.engine.fit import gives, judged, on_request, refuse_rule, refuse_stop, refuse_unused
 from explorer.engine.freedom import probed
-from explorer.engine.left_out import folded
+from explorer.engine.left_out import folded, predicted
 from explorer.engine.picks import Pick
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason, reasons
@@ -176,7 +176,7 @@ def prepare(spec: RunSpec, problem: Problem | None = None, cancelled: threading.
     def start() -> Any:
         if direct and chosen is not None:
             return _tuned(component, problem, offers, params, chosen)
-        if not direct and "left_out" in rule.traits.get("either", ()):
+        if "left_out" in needed:
             return folded(component, offers, params, **spec.rule.params)
         if probe is not None:
             return probed(component, offers, params, probe)
@@ -213,7 +213,7 @@ def _tuned(
     weakest = strongest * A.domain.eps**power
 
     def evaluate(values: Tensor) -> Mapping[str, Any]:
-        return candidates(component, problem, offers, params, values, rule[0])
+        return candidates(component, problem, offers, params, values, dict([rule]))
 
     chosen, resolved = select_parameter(*rule, evaluate, strongest, weakest)
     solution = solved(component, offers, params, chosen)
@@ -233,7 +233,7 @@ def candidates(
     offers: Mapping[str, Any],
     params: Mapping[str, Any],
     values: Tensor,
-    *judges: Component,
+    judges: Mapping[Component, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what rules need to know of every candidate, a few at a time.
 
@@ -245,8 +245,8 @@ def candidates(
         What it is run on, and its other knobs.
     values : Tensor
         Candidates, shape ``(number, *batch)``.
-    *judges : Component
-        The rules.
+    judges : mapping
+        The rules, with their knobs.
     """
     at_once = max(1, _TUNED_AT_ONCE // max(1, problem.domain.size * math.prod(problem.batch)))
     offers, rows = {**offers, "details": on_request(component, *judges)}, []
@@ -255,6 +255,8 @@ def candidates(
         row = dict(solution.scalars)
         for rule in judges:
             row |= judged(rule, problem, solution)
+            if "left_out" in [need.name for need in rule.needs]:
+                row["left_out"] = predicted(component, offers, params, part, **judges[rule])
         rows.append(row)
     return {**offers, **{name: torch.cat([torch.as_tensor(row[name]) for row in rows]) for name in rows[0]}}
 

@@ -58,7 +58,7 @@ def jacobi(A: LinearOperator, *, system: System = "A") -> LinearOperator:
 
 
 @preconditioner(
-    "Fourier diagonal",
+    "Fourier diagonal (Strang)",
     name="fourier",
     equation=r"M = F^{-1} \,\mathrm{diag}(\hat h + \mu)^{-1} F",
     papers=[
@@ -75,7 +75,8 @@ def fourier(
 ) -> LinearOperator:
     """Invert the convolution that answers an impulse in the middle as H does.
 
-    The inverse is exact (but for the shift) where H is a convolution with periodic borders, or with mirroring ones in
+    Where H is Toeplitz this is Strang's circulant matrix: the diagonals in the middle, wrapped around. The inverse is
+    exact (but for the shift) where H is a convolution with periodic borders, or with mirroring ones in
     the cosine basis. Eigenvalues below zero, which a truncated answer can have, count as zero.
     """
     H = positive_system(A, system)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -106,10 +107,15 @@ def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tenso
     return torch.where((dof >= 1) & (lost >= 1), sensitivity, torch.inf)
 
 
-def _no_posterior(solver: Component) -> str:
-    """Return the end of the sentence on a method under whose answers no data are likely or unlikely."""
+def _no_posterior(solver: Component, params: Mapping[str, Any]) -> str:
+    """Return the end of the sentence on a method under whose answers no data are likely or unlikely, else nothing."""
+    if "log_lost" in solver.traits.get("on_request", ()):
+        knob = solver.traits.get("shrinks")
+        if knob is None or params[knob] < 1:
+            return ""
+        return f"filter factors below 1, and the {knob} of {solver.title} is {params[knob]:g}: set it below 1"
     if "choice" in solver.knobs:
-        own = "'evidence'" in f"{solver.knobs['choice'].choices}"
+        own = "evidence" in solver.knobs["choice"].choices
         why = "it chooses λ itself: " + ("set its choice to 'evidence'" if own else "use Hybrid LSQR, which can by it")
     elif "krylov" in solver.traits:
         why = "its filter factors depend on the data, and pass 1"
@@ -118,7 +124,7 @@ def _no_posterior(solver: Component) -> str:
     elif "filter" in solver.traits:
         why = "its filter factors pass 1, or its weights are those of other noise"
     else:
-        why = "what it makes of the data is no symmetric matrix"
+        why = "what it makes of the data is no symmetric matrix, the same for all of them"
     return f"an answer that is the posterior mean of one Gaussian model, and that of {solver.title} is none: {why}"
 
 
@@ -130,7 +136,7 @@ def _no_posterior(solver: Component) -> str:
     ],
     equation=r"\min\; m \log\langle y, y - A x_\lambda\rangle - \textstyle\sum_i \log(1 - \varphi_i)",
     picks="minimum",
-    why=_no_posterior,
+    refuses=_no_posterior,
 )
 def evidence(inner: Tensor, log_lost: Tensor, data_size: int, flat: Tensor | None = None) -> Tensor:
     """Take the candidate under which the data are most likely, for Gaussian noise and prior of unknown sizes.

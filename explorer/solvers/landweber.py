@@ -24,6 +24,7 @@ from explorer.solvers.steps import Step
     reports=("residual", "gradient"),
     on_request=("iterated", "inner", "log_lost"),
     per_step={"A": 1, "Aᴴ": 1},
+    shrinks="step_size",
     filter=lambda s, k, norm, knobs: 1 - (1 - knobs["step_size"] * (s / norm) ** 2) ** k,
     differentiable=True,
 )

@@ -34,6 +34,7 @@ Matrix = Annotated[LinearOperator, POSITIVE, HAS_ROWS]
     reports=("residual",),
     on_request=("inner", "log_lost"),
     per_step={"A": 1},
+    shrinks="relaxation",
     filter=lambda s, k, norm, knobs: 1 - (1 - knobs["relaxation"] * s / norm) ** k,
     differentiable=True,
 )

@@ -93,7 +93,7 @@ def test_an_unused_part_is_refused_by_a_run_too():
 
 
 def test_a_rule_that_has_nothing_to_choose_is_refused():
-    with pytest.raises(SpecError, match="needs the inner product"):
+    with pytest.raises(SpecError, match="set it below 1"):
         ex.run(IMAGE.replace(solver="landweber", rule="evidence"))
     with pytest.raises(SpecError, match="chooses the regularization: give one value"):
         ex.run(IMAGE.replace(solver=Choice("tikhonov", regularization=[0.1, 1.0]), rule="gcv"))

@@ -338,7 +338,7 @@ WITHOUT = {
     "kaczmarz": "is no symmetric matrix",
     "hybrid_lsqr": "set its choice to 'evidence'",
     "hybrid_gmres": "use Hybrid LSQR",
-    "landweber": "evidence needs filter factors below 1: lower it",
+    "landweber": "filter factors below 1, and the step_size of Landweber is 1: set it below 1",
 }
 
 
