@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from explorer.catalogue import Component, SpecError, rules, solvers
+from explorer.catalogue import SpecError, rules, solvers
 from explorer.engine.along import along_knob, along_steps, wanted
 from explorer.engine.batches import shaped
 from explorer.engine.build import build
