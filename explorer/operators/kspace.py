@@ -28,7 +28,14 @@ def distances(shape: tuple[int, ...], device: torch.device | str = "cpu") -> Ten
     return torch.linalg.vector_norm(grid, dim=0).reshape(-1) / math.sqrt(len(shape) / 4)
 
 
-def sampled(shape: tuple[int, int], pattern: Pattern, acceleration: float, centre: float, rng: Rng) -> Tensor:
+def sampled(
+    shape: tuple[int, int],
+    pattern: Pattern,
+    acceleration: float,
+    centre: float,
+    rng: Rng,
+    device: str | torch.device = "cpu",
+) -> Tensor:
     """Return the frequencies that are measured, as ascending indices into the flattened transform, shape ``(m,)``.
 
     Parameters
@@ -40,12 +47,16 @@ def sampled(shape: tuple[int, int], pattern: Pattern, acceleration: float, centr
         their distance from one another. m is one of `acceleration` of all, but for rounding.
     centre : float
         Share of the measurements that is spent on the lowest frequencies, all of which are taken.
+    device : str or torch.device
+        Where the indices are; on ``meta`` they are only counted.
     """
     rows, columns = shape
     along = columns if pattern.endswith("lines") else 1
     axes = (rows,) if along > 1 else shape
     size = max(1, round(math.prod(axes) / acceleration))
     lowest = round(centre * size)
+    if torch.device(device).type == "meta":
+        return torch.empty(size * along, dtype=torch.int64, device=device)
     if size == math.prod(axes):
         kept = torch.arange(size)
     elif pattern == "uniform_lines":
@@ -57,7 +68,7 @@ def sampled(shape: tuple[int, int], pattern: Pattern, acceleration: float, centr
         weight = (1 - radius) ** 3 + 1e-3  # the floor lets the highest frequencies be drawn too
         weight[radius.argsort(stable=True)[:lowest]] = math.inf
         kept = random_subset(weight, size, rng)
-    return (kept[:, None] * along + torch.arange(along)).reshape(-1)
+    return (kept[:, None] * along + torch.arange(along)).reshape(-1).to(device)
 
 
 def _even(n: int, size: int, lowest: int) -> Tensor:

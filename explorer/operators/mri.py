@@ -42,6 +42,6 @@ def multicoil_mri(
     frequencies hide, since none sees the image as the others do.
     """
     space, size = Space(domain.shape, complex_dtype(domain.dtype), domain.device), (domain.shape[0], domain.shape[1])
-    kept = sampled(size, pattern, acceleration, centre, rng)
+    kept = sampled(size, pattern, acceleration, centre, rng, domain.device)
     maps = birdcage(size, coils, distance, domain.device)
-    return Parallel(MaskedFourier(space, kept.to(domain.device)), Coils(domain, maps), "Multi-coil MRI")
+    return Parallel(MaskedFourier(space, kept), Coils(domain, maps), "Multi-coil MRI")

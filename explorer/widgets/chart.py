@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,13 @@ import plotly.graph_objects as go
 import traitlets
 
 from explorer.figures.curves import Curve, curve_figure, curve_points
+from explorer.widgets.background import Latest
 from explorer.widgets.canvas import HERE
 
 #: curves that the one chart has at first
 CURVES = 4
+#: seconds for which a page that still draws is waited for before the curves of a run grow again
+PATIENCE = 2.0
 
 
 class Library(ipywidgets.Widget):
@@ -76,7 +80,8 @@ def _figure() -> Any:
 class Chart:
     """The one plotly figure of an Explorer; it is heavy to make and cheap to change.
 
-    It begins empty and is filled when the page has drawn it: what is sent before that can be lost.
+    It begins empty and is filled when the page has drawn it: what is sent before that can be lost. A change is made in
+    a thread of its own, as a page has to wait for an answer meanwhile.
 
     Parameters
     ----------
@@ -96,18 +101,29 @@ class Chart:
             instead_of.forget_older()  # which no page shows any more
         self._lock = threading.RLock()
         bare = {"template": "none"}  # the default template is a heavy thing of its own
-        self._figure, self._width = go.Figure(layout=bare), width
+        self._figure = self._drawn = go.Figure(layout=bare)  # what is wanted, and what there is
+        self._width, self._grown, self._drawing = width, -PATIENCE, Latest("explorer-draw")
         self._sent: tuple[list[dict[str, Any]], dict[str, Any]] = ([], {})  # what the page has, as far as known
         self.widget = _figure()(layout=bare)
         self.widget._config = {"displayModeBar": False}
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the figure is what was asked for; return whether that came within `timeout` seconds."""
+        return self._drawing.wait(timeout)
+
     def show(self, figure: go.Figure) -> None:
-        """Show another figure in one message, and one more if it has more curves than any before."""
+        """Show another figure, unless a newer one comes before it is its turn."""
+        self._figure = figure
+        self._drawing(self._draw)
+
+    def _draw(self) -> None:
+        """Change the figure in one message, and one more if it has more curves than any before."""
         with self._lock:
-            same, self._figure = figure is self._figure, figure
-            if same or not self.widget.data:
+            figure = self._figure
+            if figure is self._drawn or not self.widget.data:
                 return  # there already, or not on the page yet
+            self._drawn = figure
             there = len(self.widget.data)
             traces = _traces(figure, there)
             if len(traces) > there:
@@ -155,11 +171,20 @@ class Chart:
         return tuple(there.range or ()) != tuple(laid.get("range") or ())
 
     def grow(self, curves: Sequence[Curve], noise: float | None, dark: bool) -> None:
-        """Show curves of a run under way; only their points are sent if the same curves are there already."""
+        """Show curves of a run under way; only their points are sent if the same curves are there already.
+
+        Nothing is sent while the page draws what it was sent before.
+        """
+        late = time.monotonic() - self._grown > PATIENCE
+        if not late and (self._figure is not self._drawn or self.widget._trace_edit_in_process):
+            return
+        self._grown = time.monotonic()
         lines = curve_points(list(curves), noise)
         with self._lock:
             if [t.name for t in self._figure.data] != [name for name, *_ in lines] or self._figure.layout.shapes:
                 self.show(curve_figure(list(curves), noise, {}, dark))
+                return
+            if self._figure is not self._drawn:
                 return
             self._sent = [], self._sent[1]  # a whole figure would take many times as long as its points
             with self.widget.batch_update():
@@ -183,6 +208,7 @@ class Chart:
         """Fill the figure when the page has drawn it for the first time."""
         with self._lock:
             if change["new"] and not self.widget.data:
+                self._drawn = self._figure
                 self.widget.add_traces(_traces(self._figure))
                 self._turn_axes(self._figure)
                 self._lay_out(self._figure)

@@ -77,8 +77,7 @@ class Explorer(ipywidgets.VBox):
         self._lock = threading.RLock()
         self._spec = self._first = begin(spec, choices)
         self.result: Run | None = None
-        self._typed: dict[str, str] = {}
-        self._wrong: dict[str, str] = {}
+        self._typed, self._wrong = dict[str, str](), dict[str, str]()
         self._misfit: SpecError | None = None
         self._opened, self._asked = False, self._first  # what the code had asked for when it was shown
         self._changes, self._rest, self._saved = Changes(), Rest(), Saved()
@@ -243,7 +242,6 @@ class Explorer(ipywidgets.VBox):
             if content.get("opened"):
                 self._safely(self._open)
                 self._screen.open()
-                self._asking(partial(self._offer, "solver", "solver"))  # the first judgement loads much
             elif "key" in content:
                 self._press(str(content["key"]))
             elif "open" in content:
@@ -419,6 +417,8 @@ class Explorer(ipywidgets.VBox):
             self._lasts = time.monotonic() - self._began
             try:
                 self._show_result(run, job.progress.state == "cancelled")
+                if self._opened and self.result is None:
+                    self._asking(partial(self._offer, "solver", "solver"))  # the first judgement loads much
                 self.result = run
                 self._saved.refresh(self._controls.state, run)
             except Exception as error:

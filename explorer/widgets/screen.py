@@ -145,7 +145,7 @@ class Screen:
         parts = (
             self._charting, self.parameter, self.spectral, self.share, self.advice, self.pointing, self.experiment,
         )  # fmt: skip
-        return all([part.wait(timeout) for part in parts])
+        return all([part.wait(timeout) for part in parts]) and (self._chart is None or self._chart.wait(timeout))
 
     def fit(self, width: int) -> None:
         """Fill a place of another width in pixels."""

@@ -67,6 +67,8 @@ def test_as_many_frequencies_are_measured_as_the_acceleration_says(pattern, acce
     assert torch.equal(kept, kept.sort().values)
     assert 0 <= kept[0]
     assert kept[-1] < 32 * 24
+    only_counted = sampled((32, 24), pattern, acceleration, 0.2, Rng(0, "test"), "meta")
+    assert (only_counted.is_meta, only_counted.shape) == (True, kept.shape)
 
 
 @every_pattern

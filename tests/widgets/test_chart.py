@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +22,11 @@ def figure(marker, scale=1.0, zoom=None):
     return go.Figure(data=curves, layout=layout | {"shapes": [line]})
 
 
+def show(chart, shown):
+    chart.show(shown)
+    assert chart.wait(30)
+
+
 @pytest.fixture
 def chart():
     made = Chart(600)
@@ -30,20 +36,20 @@ def chart():
 
 
 def test_a_marker_that_moves_leaves_the_curves_alone(chart, monkeypatch):
-    chart.show(figure(1.0))
+    show(chart, figure(1.0))
     sent = []
     monkeypatch.setattr(chart.widget, "_send_update_msg", lambda *a, **k: sent.append((a, k)))
-    chart.show(figure(2.0))
+    show(chart, figure(2.0))
     assert chart.widget.layout.shapes[0].x0 == 2.0
     ((_, said),) = sent
     assert not said["restyle_data"]
     assert set(said["relayout_data"]) == {"shapes"}
-    chart.show(figure(2.0, scale=3.0))
+    show(chart, figure(2.0, scale=3.0))
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(chart.widget.data[1].y["bdata"])), [0, 6, 12, 18])
     again = figure(2.0, scale=3.0)
-    chart.show(again)
+    show(chart, again)
     before = len(sent)
-    chart.show(again)
+    show(chart, again)
     assert len(sent) == before
 
 
@@ -62,14 +68,34 @@ def test_axes_are_logarithmic_before_labels_are_placed_on_them():
     chart.widget.close()
 
 
-def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
+def test_of_figures_in_quick_succession_the_newest_is_drawn_and_nobody_waits(chart, monkeypatch):
+    begun, going, drawn = threading.Event(), threading.Event(), []
+    lay_out = chart._lay_out
+
+    def slowly(figure):
+        begun.set()
+        assert going.wait(30)
+        drawn.append(figure.layout.shapes[0].x0)
+        lay_out(figure)
+
+    monkeypatch.setattr(chart, "_lay_out", slowly)
     chart.show(figure(1.0))
+    assert begun.wait(30)
+    for marker in (2.0, 3.0, 4.0):  # each returns while the first is still being drawn
+        chart.show(figure(marker))
+    going.set()
+    assert chart.wait(30)
+    assert drawn == [1.0, 4.0]
+
+
+def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
+    show(chart, figure(1.0))
     chart.widget.layout.xaxis = {"autorange": False, "range": [1, 2]}
-    chart.show(figure(1.5))
+    show(chart, figure(1.5))
     assert chart.widget.layout.xaxis.autorange is True
     chart.widget.layout.yaxis.range = [2, 3]
     chart.fit(700)
-    chart.show(figure(1.6))
+    show(chart, figure(1.6))
     assert tuple(chart.widget.layout.yaxis.range) == (0, 5)
     assert chart.widget.layout.width == 700
 
@@ -77,8 +103,12 @@ def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
 def test_curves_that_grow_send_their_points_alone(chart, monkeypatch):
     curves = [Curve("residual", np.arange(1.0, n), 1 / np.arange(1.0, n)) for n in (6, 9)]
     chart.grow(curves[:1], 0.1, False)
+    assert chart.wait(30)
     sent = []
     monkeypatch.setattr(chart.widget, "_send_update_msg", lambda **said: sent.append(said))
+    chart.grow(curves[1:], 0.1, False)
+    assert not sent  # the page still draws the first
+    chart.widget._trace_edit_in_process = False  # as when it has answered
     chart.grow(curves[1:], 0.1, False)
     (said,) = sent
     assert set(said["restyle_data"]) == {"x", "y"}
@@ -91,15 +121,15 @@ def test_curves_that_grow_send_their_points_alone(chart, monkeypatch):
 
 def test_an_axis_that_turns_linear_does_not_keep_one_tick_a_decade(chart, monkeypatch):
     decades = figure(1.0).update_layout(xaxis={"type": "log", "dtick": 1})
-    chart.show(decades)
+    show(chart, decades)
     assert chart.widget.layout.xaxis.tickmode == "linear"
     sent = []
     monkeypatch.setattr(chart.widget, "_send_update_msg", lambda *_, **said: sent.append(said["relayout_data"]))
-    chart.show(figure(1.0).update_layout(xaxis={"type": "linear"}))
+    show(chart, figure(1.0).update_layout(xaxis={"type": "linear"}))
     assert sent[0]["xaxis.type"] == "linear"
     assert sent[0]["xaxis.tickmode"] == "auto"  # else a label at each of thousands of steps
     assert chart.widget.layout.xaxis.tickmode == "auto"
-    chart.show(decades)
+    show(chart, decades)
     assert chart.widget.layout.xaxis.tickmode == "linear"
     assert chart.widget.layout.xaxis.dtick == 1
 

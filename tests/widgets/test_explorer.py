@@ -5,6 +5,7 @@ import html
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -461,6 +462,28 @@ def test_showing_it_twice_solves_once(make):
     assert w.wait(120)
     assert w.result is not None
     assert w._screen._chart is not None
+
+
+def test_choices_are_judged_after_the_first_run_and_hold_no_lock(make, monkeypatch):
+    judge, after = choices.options, []
+
+    def judged(*given):
+        with ThreadPoolExecutor(1) as other:  # the page, which must not wait
+            assert other.submit(w._lock.acquire, timeout=60).result()
+            after.append(w.result is not None)
+            other.submit(w._lock.release).result()
+        return judge(*given)
+
+    monkeypatch.setattr(choices, "options", judged)
+    w = make()
+    report(w, opened=True, dark=False)
+    assert w.wait(60)
+    assert w._asking.wait(60)
+    assert after == [True]
+    assert "solver" in w._controls.options
+    w.run().wait(60)
+    assert w._asking.wait(60)
+    assert len(after) == 1
 
 
 def _until(condition, seconds: float = 60) -> None:

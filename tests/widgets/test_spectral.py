@@ -29,6 +29,9 @@ def drawn(w):
         def grow(self, *_):
             pass
 
+        def wait(self, _):
+            return True
+
     w._screen._chart = Chart()
     return figures
 
