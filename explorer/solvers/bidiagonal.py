@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.linalg import safe_divide
+from explorer.linalg import safe_inverse
 from explorer.operators.base import LinearOperator
 from explorer.solvers.projected import Basis, Columns, flattened
 
@@ -27,18 +27,17 @@ class Bidiagonal:
         self.A, (self.of_x, self.of_y) = A, flattened(A)
         self.first = torch.linalg.vector_norm(start, dim=-1)
         self.U = Basis(start)
-        self.U.append(safe_divide(torch.ones_like(self.first), self.first)[..., None] * start)
-        back = self.of_x(A.adjoint(self.of_y.back(self.U.vectors[..., 0, :])))
+        self.U.append(safe_inverse(self.first).unsqueeze(-1) * start)
+        back = self.of_x(A.adjoint(self.of_y.back(self.U.last)))
         self.V, self.columns = Basis(back), Columns()
         _, self.alpha = self.V.extend(back)
 
     def extend(self) -> tuple[Tensor, Tensor, Tensor]:
         """Take a step; return the new entries of the bidiagonal matrix, and all of it."""
         diagonal = self.alpha
-        _, beta = self.U.extend(self.of_y(self.A(self.of_x.back(self.V.vectors[..., -1, :]))))
-        _, self.alpha = self.V.extend(self.of_x(self.A.adjoint(self.of_y.back(self.U.vectors[..., -1, :]))))
-        column = torch.nn.functional.pad(torch.stack((diagonal, beta), -1), (self.V.length - 2, 0))
-        return diagonal, beta, self.columns.append(column)
+        _, beta = self.U.extend(self.of_y(self.A(self.of_x.back(self.V.last))))
+        _, self.alpha = self.V.extend(self.of_x(self.A.adjoint(self.of_y.back(self.U.last))))
+        return diagonal, beta, self.columns.append(torch.stack((diagonal, beta), -1))
 
     def spectrum(self) -> tuple[Tensor, Tensor, int]:
         """Take a step; return squares of singular values, how many each stands for, and the number of real data.

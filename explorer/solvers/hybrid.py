@@ -20,7 +20,7 @@ from explorer.operators.capabilities import LINEAR_SQUARE, ONE_UNKNOWN, SIGNAL
 from explorer.operators.gradient import CumulativeSum
 from explorer.operators.transforms import Cosine
 from explorer.solvers.bidiagonal import Bidiagonal
-from explorer.solvers.projected import Basis, Choice, Columns, Projected, flattened
+from explorer.solvers.projected import Basis, Choice, Columns, Projected, flattened, times
 from explorer.solvers.steps import Step
 
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="Tikhonov weight λ, where it is fixed", batched=True)]
@@ -126,7 +126,7 @@ def _bidiagonal(
             z, chosen = rule.solve(torch.cat((B.mT @ B, last), -2), _first(steep, B.shape[-1] + 1))
         else:
             z, chosen = rule.solve(B, right)
-        residual = torch.linalg.vector_norm((B @ z[..., None])[..., 0] - right, dim=-1)
+        residual = torch.linalg.vector_norm(times(B, z) - right, dim=-1)
         x = own.of_x.back(own.V.combine(z.to(own.V.array.dtype)))
         yield Step(
             x if x0 is None else x0 + x,
@@ -140,7 +140,9 @@ def _bidiagonal(
 
 def _first(value: Tensor, length: int) -> Tensor:
     """Return ``value · e₁``."""
-    return torch.nn.functional.pad(value[..., None], (0, length - 1))
+    made = value.new_zeros(*value.shape, length)
+    made.select(-1, 0).copy_(value)
+    return made
 
 
 @solver(
@@ -178,15 +180,15 @@ def hybrid_gmres(
     V.extend(flat(A(y)) if range_restricted else data)
     columns = Columns()
     while True:
-        inside, below = V.extend(flat(A(flat.back(V.vectors[..., -1, :]))))
+        inside, below = V.extend(flat(A(flat.back(V.last))))
         H = columns.append(torch.cat((inside, below[..., None].to(inside.dtype)), -1))
-        right = (V.vectors.conj() @ data[..., None])[..., 0]
+        right = times(V.vectors.conj(), data)
         outside = torch.linalg.vector_norm(data - V.combine(right), dim=-1)[..., None].to(right.dtype)
         H, right = torch.nn.functional.pad(H, (0, 0, 0, 1)), torch.cat((right, outside), -1)
         z, chosen = rule.solve(H, right)
         yield Step(
             flat.back(V.combine(z)),
-            residual=torch.linalg.vector_norm((H @ z[..., None])[..., 0] - right, dim=-1),
+            residual=torch.linalg.vector_norm(times(H, z) - right, dim=-1),
             regularization=chosen,
             solution_norm=torch.linalg.vector_norm(z, dim=-1),
         )
@@ -265,12 +267,12 @@ def flexible_lsqr(
     U.extend(of_y(y))
     V: Basis | None = None
     while True:
-        back = of_x(A.adjoint(of_y.back(U.vectors[..., -1, :])))
+        back = of_x(A.adjoint(of_y.back(U.last)))
         if V is None:
             V, Z = Basis(back), Basis(back)
         V.extend(back)
-        Z.append(weight * V.vectors[..., -1, :])
-        inside, below = U.extend(of_y(A(of_x.back(Z.vectors[..., -1, :]))))
+        Z.append(weight * V.last)
+        inside, below = U.extend(of_y(A(of_x.back(Z.last))))
         M = columns.append(torch.cat((inside, below[..., None].to(inside.dtype)), -1))
         right = _first(first, M.shape[-2]).to(M.dtype)
         q, chosen = rule.solve(M, right)
@@ -279,7 +281,7 @@ def flexible_lsqr(
         weight = of_x.spread(_weights(A, x, power))
         yield Step(
             x if synthesis is None else synthesis(x),
-            residual=torch.linalg.vector_norm((M @ q[..., None])[..., 0] - right, dim=-1),
+            residual=torch.linalg.vector_norm(times(M, q) - right, dim=-1),
             regularization=chosen,
             solution_norm=torch.linalg.vector_norm(found, dim=-1),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,11 +13,14 @@ from explorer.linalg import axpy_, clone, safe_divide, safe_inverse, where, xpay
 from explorer.operators.base import LinearOperator
 from explorer.operators.capabilities import LINEAR_SQUARE, SELF_ADJOINT
 from explorer.solvers.lsqr import normalize_
+from explorer.solvers.projected import Basis, flattened, times
 from explorer.solvers.rounding import settled
 from explorer.solvers.steps import Step
 
 #: units of rounding in ``‖A r‖ / (‖A‖ ‖r‖)`` below which MINRES has nothing to gain: its recurrences lose some
 ROUNDING = 30
+#: vectors for which a cycle of GMRES has room from the start
+ROOM = 31
 
 
 def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -171,60 +174,34 @@ def gmres(
     One product a step, and one more at every restart; a step in a cycle at length j costs 3 j vector operations. The
     residual comes from the rotations that keep the Hessenberg matrix triangular.
     """
-    X = A.domain
+    X, (flat, _) = A.domain, flattened(A)
     x = X.zeros(X.batch(y)) if x0 is None else clone(x0)
-    floor = X.eps * X.norm(y)
-    fresh = x0 is None
+    floor, fresh = X.eps * X.norm(y), x0 is None
     while True:
-        start, r = x, clone(y) if fresh else y - A(x)
-        fresh = False
-        beta = normalize_(r, X)
-        basis: list[Any] = [r]
-        columns: list[list[Tensor]] = []
-        rotations: list[tuple[Tensor, Tensor]] = []
-        right = [beta]
-        active = beta > floor
-        for _ in range(restart):
-            w = A(basis[-1])
-            column = []
-            for v in basis:
-                h = X.inner(v, w)
-                axpy_(w, -h, v)
-                column.append(h)
-            below = normalize_(w, X)
-            basis.append(w)
-            for i, (c, s) in enumerate(rotations):
-                column[i], column[i + 1] = c * column[i] + s * column[i + 1], c * column[i + 1] - s.conj() * column[i]
-            size = (column[-1].abs() ** 2 + below**2).sqrt()
-            c = safe_divide(column[-1].abs(), size)
-            phase = torch.where(column[-1] == 0, torch.ones_like(column[-1]), safe_divide(column[-1], column[-1].abs()))
-            s = phase * safe_divide(below, size)
-            rotations.append((c, s))
-            column[-1] = phase * size
-            columns.append(column)
-            right[-1:] = [c * right[-1], -s.conj() * right[-1]]
-            found = _combined(start, basis, _coefficients(columns, right))
-            x = where(active, found, x)
-            residual = right[-1].abs()
-            yield Step(x, residual=torch.where(active, residual, beta))
-            beta = torch.where(active, residual, beta)
+        start, r = flat(x), flat(y if fresh else y - A(x))
+        fresh, residual = False, torch.linalg.vector_norm(r, dim=-1)
+        V = Basis(r, min(restart + 1, ROOM))
+        V.append(safe_inverse(residual).unsqueeze(-1) * r)
+        # V_{k+1}ᴴ A V_k = Qᴴ R, the right side Q e₁ ‖r‖
+        Q, R = (r.new_zeros(*residual.shape, restart + 1, restart + 1) for _ in range(2))
+        Q[..., 0, 0] = 1
+        beta, active = residual.unsqueeze(-1), residual > floor
+        for k in range(restart):
+            inside, below = V.extend(flat(A(flat.back(V.last))))
+            column = times(Q[..., : k + 1, : k + 1], inside)
+            # the rotation of row k and the next that leaves nothing below; where nothing is new, R gets no direction
+            last = column.select(-1, k)
+            size = torch.hypot(last.abs(), below)
+            idle, inverse = size.logical_not(), safe_inverse(size)
+            c, s = last.conj() * inverse, (below * inverse).masked_fill_(idle, 1)
+            R[..., : k + 1, k] = column
+            R[..., k, k] = size.masked_fill_(idle, 1)
+            torch.mul(Q[..., k, :], -s.unsqueeze(-1), out=Q[..., k + 1, :])
+            Q[..., k, :].mul_(c.unsqueeze(-1))
+            Q[..., k, k + 1], Q[..., k + 1, k + 1] = s, c.conj()
+            right = beta * Q[..., : k + 2, 0]
+            z = torch.linalg.solve_triangular(R[..., : k + 1, : k + 1], right[..., : k + 1, None], upper=True)
+            x = where(active, flat.back(V.combine(z.squeeze(-1), start)), x)
+            residual = torch.where(active, right[..., -1].abs(), residual)
+            yield Step(x, residual=residual)
             active = active & (residual > floor)
-
-
-def _coefficients(columns: list[list[Tensor]], right: list[Tensor]) -> list[Tensor]:
-    """Solve the triangular system of the rotated Hessenberg matrix; a zero pivot gives a zero."""
-    k = len(columns)
-    found: list[Any] = [None] * k
-    rest = list(right[:k])
-    for j in reversed(range(k)):
-        found[j] = safe_divide(rest[j], columns[j][j])
-        for i in range(j):
-            rest[i] = rest[i] - columns[j][i] * found[j]
-    return found
-
-
-def _combined(start: Any, basis: list[Any], coefficients: list[Tensor]) -> Any:
-    x = clone(start)
-    for v, t in zip(basis, coefficients, strict=False):
-        axpy_(x, t, v)
-    return x

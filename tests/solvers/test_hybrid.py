@@ -154,7 +154,7 @@ def test_cross_validation_finds_the_least_of_its_function(seed):
 def test_the_weight_makes_the_least_singular_value_stationary(seed):
     s = support.decay(6, 20.0)
     data2, outside2 = support.normal((6,), seed) ** 2, support.normal((), seed + 1) ** 2
-    weight = float(_weight(s, data2, outside2, 7))
+    weight = float(_weight(s**2, data2, outside2, 7))
 
     def log_score(logarithm):
         lost = np.exp(logarithm) / (s.numpy() ** 2 + np.exp(logarithm))
