@@ -194,8 +194,7 @@ def _unfit(name: str, field: str, problem: Problem) -> str | None:
         return f"{rule.title} chooses how much is regularized, and {field.rpartition('.')[2]} is no such weight"
     if name == "oracle" and problem.x_true is None:
         return f"{rule.title} needs the truth, which is not known for this problem"
-    either = set(rule.traits.get("either", ()))
-    lacking = [need.name for need in rule.needs if not need.optional or need.name in either]
+    lacking = [need.name for need in rule.needs if not need.optional]
     lacking = [n for n in lacking if n not in _TOLD and problem.offers.get(n) is None]
     return f"{rule.title} needs the {NAMES[lacking[0]]}, which runs alone do not tell" if lacking else None
 
