@@ -21,7 +21,7 @@ from explorer.figures.panels import Panel, after, round_up, span, viewable
 from explorer.figures.words import Note
 from explorer.solvers.steps import Solution
 from explorer.widgets.canvas import Picture
-from explorer.widgets.panels import Controls
+from explorer.widgets.panels import Controls, set_well
 
 #: points of the curve of filter factors
 _POINTS = 400
@@ -79,7 +79,7 @@ class Walk(ipywidgets.Box):
         """Return reconstruction and error at the marker."""
         assert self.found is not None
         assert self.path is not None
-        return after(self.found.problem, self.path.x[self._at], self.found.at(self.value))
+        return after(self.found.problem, self.path.x[self._at], set_well(self.found.at(self.value)))
 
     def note(self) -> Note:
         """Say how the solution at the marker fits the data, and how near it is to the truth."""

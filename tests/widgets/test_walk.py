@@ -14,6 +14,7 @@ from explorer.engine.compare_rules import compare_rules, path
 from explorer.engine.presets import presets
 from explorer.operators.base import LinearOperator
 from explorer.widgets import knobs, parameter
+from explorer.widgets.panels import set_well
 from explorer.widgets.parameter import ways
 from explorer.widgets.screen import TABS
 from tests.widgets.page import SMALL, report
@@ -74,8 +75,9 @@ def test_picture_fit_and_filter_follow_and_nothing_is_computed_with_the_operator
                      screen.walk.pictures["Filter"].curves, screen.notes.value))  # fmt: skip
         k = int(np.abs(np.log(screen.walk.path.values / value)).argmin())
         assert screen.walk.value == screen.walk.path.values[k]
-        assert f"λ = {screen.walk.value:.3g}" in screen.pictures["Reconstruction"].title
-        assert f"At λ = {screen.walk.value:.3g}" in screen.notes.value
+        said = set_well(f"λ = {screen.walk.value:.3g}")
+        assert said in screen.pictures["Reconstruction"].title
+        assert f"At {said}" in screen.notes.value
     assert calls == []
     for column in zip(*seen, strict=True):
         assert len(set(column)) == 3
