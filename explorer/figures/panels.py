@@ -20,6 +20,9 @@ from explorer.figures.colours import CYCLIC
 from explorer.linalg import Blocks, ProductSpace, Space
 from explorer.operators.base import LinearOperator
 
+#: pixels of one frame of a run under way: 256 KiB
+MOST = 512 * 512
+
 Part = Literal["modulus", "phase", "real part", "imaginary part"]
 
 
@@ -163,11 +166,31 @@ def round_up(limit: float) -> float:
     return next(m * decade for m in (1, 2, 5, 10) if limit <= m * decade * (1 + 1e-9))
 
 
-def quantised(panel: Panel) -> NDArray[np.uint8]:
-    """Return the panel's image as indices into a colour table; what is not finite becomes 0."""
+def coarseness(array: NDArray[np.floating] | None) -> int:
+    """Return the side of the squares whose means leave at most :data:`MOST` pixels of an image."""
+    size = 0 if array is None or array.ndim != 2 else array.size
+    side = math.isqrt(max(0, size - 1) // MOST) + 1
+    return side if size else 1
+
+
+def quantised(panel: Panel, side: int = 1) -> NDArray[np.uint8]:
+    """Return the panel's image as indices into a colour table; what is not finite becomes 0.
+
+    Parameters
+    ----------
+    panel : Panel
+        With an image of shape ``(rows, columns)``.
+    side : int
+        Above 1, an index stands for the mean of so many pixels along each side, fewer at the end.
+    """
     assert panel.array is not None
+    array: NDArray[np.floating] = np.asarray(panel.array, np.float32)
     with np.errstate(all="ignore"):
-        scaled = (np.asarray(panel.array, np.float32) - panel.low) * np.float32(255.0 / (panel.high - panel.low))
+        for axis in range(array.ndim if side > 1 else 0):
+            starts = np.arange(0, array.shape[axis], side)
+            counts = np.diff(starts, append=array.shape[axis]).astype(np.float32)
+            array = np.add.reduceat(array, starts, axis) / np.expand_dims(counts, 1 - axis)
+        scaled = (array - panel.low) * np.float32(255.0 / (panel.high - panel.low))
     return np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).round().astype(np.uint8)
 
 

@@ -7,20 +7,30 @@ const dark = () => document.body.dataset.jpThemeLight === "false";
 const bytesOf = (model, name) =>
   new Uint8Array(model.get(name).buffer, model.get(name).byteOffset, model.get(name).byteLength);
 
+// Where a pixel of the image is among those that were sent, of which one may stand for a square.
+const placeIn = (model, name) => {
+  const side = name === "pixels" ? model.get("coarse") : 1;
+  const across = Math.ceil(model.get("shape")[1] / side);
+  return (row, column) => Math.floor(row / side) * across + Math.floor(column / side);
+};
+
 function paintImage(canvas, model, part, name) {
   const [rows, columns] = model.get("shape");
   const bytes = (name) => bytesOf(model, name);
   const pixels = bytes(name);
-  if (!rows || pixels.length !== rows * columns) return;
+  const place = placeIn(model, name);
+  if (!rows || pixels.length !== place(rows - 1, columns - 1) + 1) return;
   const night = model.get("table_dark");
   const table = bytes(dark() && night.byteLength ? "table_dark" : "table");
   const image = new ImageData(columns, rows);
-  for (let i = 0, j = 0; i < pixels.length; i++, j += 4) {
-    const c = 3 * pixels[i];
-    image.data[j] = table[c];
-    image.data[j + 1] = table[c + 1];
-    image.data[j + 2] = table[c + 2];
-    image.data[j + 3] = 255;
+  for (let row = 0, j = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++, j += 4) {
+      const c = 3 * pixels[place(row, column)];
+      image.data[j] = table[c];
+      image.data[j + 1] = table[c + 1];
+      image.data[j + 2] = table[c + 2];
+      image.data[j + 3] = 255;
+    }
   }
   canvas.width = part.columns;
   canvas.height = part.rows;
@@ -111,7 +121,7 @@ function looker(el, canvas, frame, model, show, image) {
   const value = () => {
     const [rows, columns] = shape();
     if (!at || model.get("kind") !== "image" || at.row >= rows || at.column >= columns) return "";
-    const byte = bytesOf(model, image())[at.row * columns + at.column];
+    const byte = bytesOf(model, image())[placeIn(model, image())(at.row, at.column)];
     const [low, high] = [model.get("low"), model.get("high")];
     const bound = byte === 0 ? "≤ " : byte === 255 ? "≥ " : "≈ ";
     return `(${at.row}, ${at.column}) ${bound}${number(low + (byte / 255) * (high - low))}`;

@@ -11,7 +11,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from explorer.figures.colours import DIVERGING, DIVERGING_DARK, GRAY, table
-from explorer.figures.panels import Panel, quantised
+from explorer.figures.panels import Panel, coarseness, quantised
 
 HERE = Path(__file__).parent
 
@@ -32,6 +32,8 @@ class Picture(anywidget.AnyWidget):
         Rows and columns of the image, or number and length of the curves.
     pixels, table, table_dark : bytes
         Indices of colours, and 256 × 3 colours for a light and a dark page (the same if empty).
+    coarse : int
+        Pixels of the image to one of `pixels` along a side: above 1 they are means of squares.
     curves : bytes
         Little-endian float32 from 0 (bottom) to 1 (top), one curve after the other; the first is the most important.
     low, high : float
@@ -58,6 +60,7 @@ class Picture(anywidget.AnyWidget):
     kind = traitlets.Unicode("empty").tag(sync=True)
     shape = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(0, 0)).tag(sync=True)
     pixels = traitlets.Bytes(b"").tag(sync=True)
+    coarse = traitlets.Int(1).tag(sync=True)
     table = traitlets.Bytes(GRAY.tobytes()).tag(sync=True)
     table_dark = traitlets.Bytes(b"").tag(sync=True)
     curves = traitlets.Bytes(b"").tag(sync=True)
@@ -75,8 +78,12 @@ class Picture(anywidget.AnyWidget):
     second_note = traitlets.Unicode("").tag(sync=True)
     parts: Any = traitlets.List().tag(sync=True)
 
-    def show(self, panel: Panel, second: Panel | None = None) -> None:
-        """Draw a panel, and a second image that takes turns with it: one message, whatever it changes."""
+    def show(self, panel: Panel, second: Panel | None = None, going: bool = False) -> None:
+        """Draw a panel, and a second image that takes turns with it: one message, whatever it changes.
+
+        Of a run that is `going` on, many frames follow one another: those of a large image are coarse.
+        """
+        coarse = coarseness(panel.array) if going else 1
         other = second is not None and second.array is not None and second.array.ndim == 2
         values: dict[str, Any] = {
             "second": quantised(second).tobytes() if other and second is not None else b"",
@@ -96,7 +103,8 @@ class Picture(anywidget.AnyWidget):
             values |= {
                 "kind": "image",
                 "shape": panel.array.shape,
-                "pixels": quantised(panel).tobytes(),
+                "pixels": quantised(panel, coarse).tobytes(),
+                "coarse": coarse,
                 "table": tables[0].tobytes(),
                 "table_dark": b"" if tables[1] is None else tables[1].tobytes(),
                 "curves": b"",

@@ -208,7 +208,8 @@ class Screen:
             if self._selected == "Convergence":
                 self.notes.value = notes_html([Note("plain", "Running", "The curves grow as it goes.")])
             self.show_spec(self._spec)
-        self._show_pictures(*after(problem, s.x, f"step {s.step}", _system(s.history, s.step), self.viewing.view))
+        shown = after(problem, s.x, f"step {s.step}", _system(s.history, s.step), self.viewing.view)
+        self._show_pictures(*shown, going=True)
         if not begun and time.monotonic() - self._grown < GROW:
             return
         self._grown = time.monotonic()
@@ -274,11 +275,11 @@ class Screen:
         if self._selected == "Values":
             self._draw_chart()
 
-    def _show_pictures(self, *shown: Panel) -> None:
+    def _show_pictures(self, *shown: Panel, going: bool = False) -> None:
         for panel in shown:
             name = panel.title.partition(",")[0]
             self._panels[name] = panel
-            self.pictures[name].show(panel)
+            self.pictures[name].show(panel, going=going)
         if self._selected in ("Profile", "Values"):
             self._draw_chart()
 

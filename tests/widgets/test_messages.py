@@ -3,9 +3,11 @@
 import json
 
 import ipywidgets
+import numpy as np
 import pytest
 
 from explorer.engine.driver import Snapshot
+from explorer.figures.panels import Panel, quantised
 from explorer.widgets.screen import TABS
 from tests.widgets.page import report
 
@@ -54,3 +56,30 @@ def test_a_frame_sends_the_pixels_of_two_pictures_and_no_setting_again(make, sen
     assert sorted(widget.title[:5] for widget in pixels) == ["Error", "Recon"]
     assert not {"table", "table_dark", "groups"} & set().union(*(changed for _, changed, _ in sent))
     assert sum(size for *_, size in sent) < 2 * 64 * 64 + 4096
+
+
+@pytest.mark.parametrize("size", [512, 640])
+def test_a_frame_of_a_large_picture_is_coarse_and_the_result_is_not(make, sent, size):
+    w = make(problem={"name": "shepp_logan", "params": {"size": size}}, stop={"name": "budget", "params": {"steps": 2}})
+    job = w.run()
+    run, picture = job.result(60), w._screen.pictures["Reconstruction"]
+    assert (picture.coarse, len(picture.pixels)) == (1, size**2)
+    sent.clear()
+    w._updated(job, Snapshot(2, run.x, run.history, 0.5, 0.1, 0.1, {"A": 2}))
+    assert max(bytes for *_, bytes in sent) < MOST
+    side = 1 if size == 512 else 2
+    assert (picture.coarse, picture.shape) == (side, (size, size))
+    means = run.x.double().reshape(size // side, side, size // side, side).mean(dim=(1, 3)).numpy()
+    steps = 255 * (means - picture.low) / (picture.high - picture.low)
+    pixels = np.frombuffer(picture.pixels, np.uint8).reshape(means.shape)
+    assert np.abs(pixels - steps.clip(0, 255)).max() < 0.51  # half a step, and single precision
+    w._show_result(run, False)
+    assert (picture.coarse, len(picture.pixels)) == (1, size**2)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (6, 6), (1, 9)])
+def test_squares_at_the_end_of_a_coarse_picture_are_smaller(shape):
+    array = np.arange(float(np.prod(shape))).reshape(shape)
+    found = quantised(Panel("x", array, 0.0, 255.0), 3)
+    expected = [[array[i : i + 3, j : j + 3].mean() for j in range(0, shape[1], 3)] for i in range(0, shape[0], 3)]
+    assert np.abs(found - np.array(expected)).max() <= 0.5
