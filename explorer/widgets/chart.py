@@ -197,6 +197,13 @@ class Chart:
             self._width, self._sent = width, (self._sent[0], {})
             if self.widget.data:
                 self.widget.layout.width = width
+                self._place_legend()
+
+    def _place_legend(self) -> None:
+        """Let the page place the legend anew: with a width plotly does so before it has made room for its rows."""
+        given = self._figure.layout.legend.y
+        if given is not None:
+            self.widget.layout.legend.y = given + 1e-4 if self.widget.layout.legend.y == given else given
 
     def forget_older(self) -> None:
         """Close the chart that this one stands in for."""
@@ -212,6 +219,7 @@ class Chart:
                 self.widget.add_traces(_traces(self._figure))
                 self._turn_axes(self._figure)
                 self._lay_out(self._figure)
+                self._place_legend()
                 self.forget_older()
 
 

@@ -68,6 +68,19 @@ def test_axes_are_logarithmic_before_labels_are_placed_on_them():
     chart.widget.close()
 
 
+def test_a_legend_is_placed_once_its_figure_has_its_width():
+    chart, sent = Chart(600), []
+    chart.show(curve_figure([Curve("residual", np.arange(1.0, 21), np.geomspace(1, 0.1, 20))], None, {"rule": 10}))
+    chart._arrived({"new": {"drawn": True}})
+    chart.widget._send_relayout_msg = lambda data, *_: sent.append(data)
+    for width in (700, 650):
+        chart.fit(width)
+    assert [next(iter(said)) for said in sent] == ["width", "legend.y"] * 2
+    assert sent[1] != sent[3]  # the same place again would not be sent
+    assert chart.widget.layout.legend.y == pytest.approx(1.1, abs=1e-3)
+    chart.widget.close()
+
+
 def test_of_figures_in_quick_succession_the_newest_is_drawn_and_nobody_waits(chart, monkeypatch):
     begun, going, drawn = threading.Event(), threading.Event(), []
     lay_out = chart._lay_out
