@@ -311,6 +311,12 @@ function render({ model, el }) {
     button.addEventListener("click", () => tell({ reset: title }));
     return button;
   };
+  // The first stop of the keyboard: thirty controls come before the button that runs them.
+  const skipper = () => {
+    const button = make("button", { type: "button", class: "ex-skip" }, "Go to Run");
+    button.addEventListener("click", () => el.closest(".explorer")?.querySelector(".ex-bar button")?.focus());
+    return button;
+  };
   const place = (parent, nodes) =>
     nodes.forEach((node, i) => parent.children[i] === node || parent.insertBefore(node, parent.children[i] || null));
 
@@ -326,7 +332,9 @@ function render({ model, el }) {
     for (const group of groups) {
       if (!sections.has(group.title)) {
         const [box, head] = group.folded ? ["details", "summary"] : ["fieldset", "legend"];
-        sections.set(group.title, make(box, {}, make(head), resetter(group.title), make("div", { class: "ex-rows" })));
+        const skip = model.get("plain_keys") && !sections.size ? [skipper()] : [];
+        const parts = [make(head), ...skip, resetter(group.title), make("div", { class: "ex-rows" })];
+        sections.set(group.title, make(box, {}, ...parts));
       }
       put(sections.get(group.title).firstElementChild, "textContent", group.folded || group.title);
       put(sections.get(group.title).querySelector(".ex-reset"), "hidden", !group.changed);

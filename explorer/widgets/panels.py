@@ -108,7 +108,7 @@ def progress_html(fraction: float | None, said: str) -> str:
     value = "" if fraction is None else f' value="{fraction:.3f}"'
     return (
         f'<div class="ex-progress"><progress max="1"{value} aria-label="Progress of the run"></progress>'
-        f"<span>{html.escape(re.sub('(?<=[0-9]) ', UNBROKEN, said))}</span></div>"
+        f"<span>{' · '.join(f'<span>{html.escape(part)}</span>' for part in said.split(' · '))}</span></div>"
     )
 
 

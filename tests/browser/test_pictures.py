@@ -84,17 +84,17 @@ def test_two_pictures_take_turns(page):
     _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3 steps')")
     page.locator("button", has_text="☆ Keep").click()
     shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b").first
-    assert shown.inner_text() == "A: cgls"
+    assert shown.inner_text() == "A: CGLS"
     picture = page.locator(".ex-picture:has(.ex-turns:visible) canvas")
     first = picture.evaluate("node => node.toDataURL()")
     page.get_by_label("Show the other of the two pictures").focus()
     page.keyboard.press("Enter")
-    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: cgls')")
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: CGLS')")
     assert picture.evaluate("node => node.toDataURL()") != first
     flicker = page.get_by_label("Let the two pictures take turns, twice a second")
     flicker.click()
-    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'A: cgls')")
-    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: cgls')")
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'A: CGLS')")
+    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: CGLS')")
     _shot(page, "pair")
     page.emulate_media(reduced_motion="reduce")
     _until(page, "[...document.querySelectorAll('.ex-turns button')].some(n => n.disabled)")
