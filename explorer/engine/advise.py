@@ -435,6 +435,6 @@ def _bytes(size: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 1:
+    if seconds < 0.1:
         return f"{1e3 * seconds:.2g} ms"
     return f"{seconds:.2g} s" if seconds < 120 else f"{seconds / 60:.2g} minutes"
