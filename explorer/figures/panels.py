@@ -268,17 +268,51 @@ def _colours(x: Any, view: View) -> str:
 
 def _data(problem: Problem, view: View) -> tuple[NDArray[np.floating] | None, str]:
     """Return data to look at (back-projected where they are no picture) and the noise in them."""
-    y, A = problem.y, problem.A
+    y = problem.y
     if y is None:
         matrix = viewable(problem.offers.get("M"), view=view)
         return matrix, "the matrix itself" if matrix is not None else "none"
+    shown, is_data = _seen(problem, y, view)
+    return shown, noise_note(problem) if is_data else f"back-projected, {noise_note(problem)}"
+
+
+def _seen(problem: Problem, y: Any, view: View) -> tuple[NDArray[np.floating] | None, bool]:
+    """Return something of the data space as an array to look at, and whether it is not back-projected for that."""
+    A = problem.A
     if isinstance(y, Blocks) or not isinstance(A, LinearOperator) or not hasattr(A.domain, "ndim"):
-        return viewable(y, getattr(problem.codomain, "ndim", None), view), noise_note(problem)
+        return viewable(y, getattr(problem.codomain, "ndim", None), view), True
     with torch.no_grad():
         seen = A.picture(y)
     is_data = seen is y
-    shown = viewable(seen, A.codomain.ndim if is_data else A.domain.ndim, view)
-    return shown, noise_note(problem) if is_data else f"back-projected, {noise_note(problem)}"
+    return viewable(seen, A.codomain.ndim if is_data else A.domain.ndim, view), is_data
+
+
+def fitted(problem: Problem, x: Any, view: View = USUAL) -> tuple[Panel, Panel]:
+    """Return what an iterate predicts of the data, on their scale, and what it leaves of them; of the first sample.
+
+    Parameters
+    ----------
+    problem : Problem
+    x : Tensor, Blocks or None
+        Shape ``(*batch, *shape)``.
+    view : View
+        How they are drawn.
+    """
+    model, y, space = problem.offers.get("F"), problem.y, problem.codomain
+    if x is None or model is None or space is None or not isinstance(y, torch.Tensor):
+        return Panel("Prediction", None, note="none"), Panel("Residual", None, note="none")
+    data = _first(y, space)
+    with torch.no_grad():
+        predicted = model.forward(_first(x, problem.domain))
+    (seen, is_data), (shown, _), (left, _) = (_seen(problem, v, view) for v in (data, predicted, data - predicted))
+    symbol, of = "F(x)" if problem.A is None else "A x", "" if is_data else "back-projected, "
+    low, high = span(seen)
+    limit = round_up(span(np.abs(left))[1]) if left is not None else 1.0
+    signed = view.part != "modulus" or not data.is_complex() or not is_data
+    return (
+        Panel("Prediction", shown, low, high, note=f"{of}{symbol}", reference=seen, colours=view.colours),
+        Panel("Residual", left, -limit if signed else 0.0, limit, signed=signed, note=f"{of}y − {symbol}"),
+    )
 
 
 def noise_note(problem: Problem) -> str:

@@ -46,6 +46,7 @@ TABS = (
 )  # fmt: skip
 #: seconds from one growth of the curves to the next: drawing them takes a page as long as several pictures
 GROW = 0.3
+_LEFT = Note("plain", "How to read it", "Noise alone has no shape: what is still to be seen in the residual is signal.")
 #: what a click on a picture shows, where it is not the values along a row
 _CLICKS = {"Reconstruction": "its point response", "Data": "how it was measured"}
 
@@ -105,9 +106,11 @@ class Screen:
         self.notes = text("", "ex-notes")
         self.code, self.about = Code(), ipywidgets.HTMLMath()
         self.share = Share()
-        self._code_panel = ipywidgets.Box([self.share, self.code])
+        self._code_panel = ipywidgets.VBox([self.share, self.code])
         self.advice = AdvicePanel(lock)
         self._about_panel = ipywidgets.VBox([self.advice, self.about])
+        self.fitted = {name: Picture(title=name, click="") for name in ("Prediction", "Residual")}
+        self._fit_panel = row("ex-look", *self.fitted.values())
         self.compare = Compare(self._draw_chart, back)
         self._compare_panel = ipywidgets.VBox([self.compare.table, self.compare.pair])
         self._empty = text("The curves are loading …", "ex-chart")
@@ -116,6 +119,7 @@ class Screen:
             self.parameter,
             self.pointing,
             self.experiment,
+            self._fit_panel,
             self._compare_panel,
             self._code_panel,
             self._about_panel,
@@ -131,6 +135,7 @@ class Screen:
             self.explained,
             self.pointing,
             self.experiment,
+            self._fit_panel,
             self._compare_panel,
             self._code_panel,
             self._about_panel,
@@ -177,6 +182,8 @@ class Screen:
         for name in ("Reconstruction", "Error"):
             self.pictures[name].stale = stale and not self.walk.walked
         self.pointing.mark(stale)
+        for picture in self.fitted.values():
+            picture.stale = stale
         self.handles.show(spec)
         old = stale and self._selected not in ("Compare", "Parameter")  # which are not of the run on the screen
         (self.explained.add_class if old else self.explained.remove_class)("ex-stale")
@@ -272,7 +279,7 @@ class Screen:
             self._show_pictures(*panels.before(self.problem, self.viewing.view))
         if self.run is not None and self.shown == self.run.spec:
             self._show_iterate(self.run)
-        if self._selected == "Values":
+        if self._selected in ("Values", "Misfit"):
             self._draw_chart()
 
     def _show_pictures(self, *shown: Panel, going: bool = False) -> None:
@@ -322,9 +329,9 @@ class Screen:
                 "Experiment": self.experiment,
             }.get(self._selected)  # fmt: skip
             shown = [instead] if instead else [self.explained]
-            shown += [self._compare_panel] if self._selected == "Compare" else []
+            shown += {"Compare": [self._compare_panel], "Misfit": [self._fit_panel]}.get(self._selected, [])
             every = (self.explained, self.pointing, self.experiment)
-            for panel in (*every, self._compare_panel, self._code_panel, self._about_panel):
+            for panel in (*every, self._fit_panel, self._compare_panel, self._code_panel, self._about_panel):
                 (panel.remove_class if panel in shown else panel.add_class)("ex-hidden")
             self.pointing.look(self._selected == "Point")
             self.experiment.look(self._selected == "Experiment")
@@ -399,14 +406,17 @@ class Screen:
         run = self.run
         if run is None or self.shown != run.spec:
             return
+        x = _iterates(run).get(self._step, run.x)
+        for panel in panels.fitted(run.problem, x, self.viewing.view):
+            self.fitted[panel.title].show(panel)
         try:
-            found = misfit(run.problem, _iterates(run).get(self._step, run.x))
+            found = misfit(run.problem, x)
         except SpecError as error:
             self.notes.value = notes_html([Note("plain", "No misfit here", sentence(error.message))])
             return
         if self._chart is not None:
             self._chart.show(misfit_figure(found, self._dark))
-        self.notes.value = notes_html([Note("plain", "Data against prediction", found.sentence)])
+        self.notes.value = notes_html([Note("plain", "Data against prediction", found.sentence), _LEFT])
 
     def _make_chart(self) -> None:
         chart = Chart(self._width, instead_of=self._chart)

@@ -85,6 +85,26 @@ def test_scales_are_said_to_three_digits_of_their_range():
     assert panels.Panel("Truth", np.zeros((2, 2)), 1e-9, 3e-8).range_text == "1e−09 … 3e−08"
 
 
+@pytest.mark.parametrize("operator", ["gaussian_blur", "radon"])
+def test_what_an_iterate_leaves_of_the_data_is_drawn(operator):
+    made = ex.run(ex.RunSpec(**IMAGE, operator=operator, solver="cgls", noise={"name": "gaussian"}, rule="discrepancy"))
+    data, (predicted, left) = panels.before(made.problem)[1], panels.fitted(made.problem, made.x)
+    fit = made.problem.A(made.x).numpy()
+    np.testing.assert_array_equal(predicted.array, fit)
+    np.testing.assert_array_equal(left.array, data.array - fit)
+    assert (predicted.low, predicted.high) == (data.low, data.high)
+    assert left.signed
+    assert (predicted.note, left.note) == ("A x", "y − A x")
+
+
+def test_data_that_are_no_picture_are_fitted_where_they_are_seen():
+    fourier = ex.run(ex.RunSpec(**IMAGE, operator="masked_fourier", solver="cgls", noise={"name": "gaussian"}))
+    predicted, left = panels.fitted(fourier.problem, fourier.x)
+    assert left.array.shape == predicted.array.shape == (32, 32)
+    assert left.note == "back-projected, y − A x"
+    assert [panel.array for panel in panels.fitted(fourier.problem, None)] == [None, None]
+
+
 def test_a_budget_is_no_rule():
     run = ex.run(ex.RunSpec(**SIGNAL, stop={"name": "budget", "params": {"steps": 5}}))
     assert set(curves.marks(run)) == {"stop", "best"}

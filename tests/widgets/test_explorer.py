@@ -234,7 +234,14 @@ def test_the_misfit_tab_says_how_well_the_data_are_explained(make):
     w.run().result(60)
     w._screen.tabs.selected = TABS.index("Misfit")
     assert "χ² / m" in w._screen.notes.value
+    residual = w._screen.fitted["Residual"]
+    assert residual.kind == "curves"
+    there = residual.curves
+    w._screen.scrub(None, {"id": "iterate", "value": 1}, None)
+    assert residual.curves != there  # it follows the iterate
+    assert not residual.stale
     w.change(noise="none")
+    assert residual.stale
     w.run().result(60)
     w._screen.tabs.selected = TABS.index("Code")
     w._screen.tabs.selected = TABS.index("Misfit")
