@@ -39,13 +39,28 @@ def test_a_section_has_equation_knobs_needs_cost_and_source():
         "* Hestenes",
     ):
         assert piece in text
+    assert "A solution costs one product with each" in REFERENCE["section"](ex.catalogue.solvers["tikhonov"])
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("problem", "blocks"), ("operator", "radon"), ("solver", "lsqr"), ("prior", "tv")]
-)
+    ("kind", "name"),
+    [
+        ("problem", "blocks"), ("problem", "parallax"), ("operator", "radon"), ("operator", "shaw"),
+        ("operator", "hilbert"), ("solver", "lsqr"), ("solver", "gauss_seidel"), ("solver", "local_push"),
+        ("prior", "tv"), ("preconditioner", "ssor"), ("rule", "evidence"), ("stop", "stagnation"),
+        ("analysis", "picard"), ("analysis", "lanczos_rates"),
+    ],
+)  # fmt: skip
 def test_a_thumbnail_shows_something(kind, name, tmp_path):
     panel = REFERENCE["thumbnail"](kind, name)
     assert panel.array.std() > 0
     REFERENCE["save"](panel, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 500
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", list(SHELVES))
+def test_every_component_has_a_thumbnail(kind):
+    """But what has nothing to show without a file of the person's own, and a family of tasks, which is no array."""
+    lacking = {name for name in SHELVES[kind] if REFERENCE["thumbnail"](kind, name) is None}
+    assert lacking <= ({"own_file", "own_matrix", "ridge_family"} if kind == "problem" else set())
