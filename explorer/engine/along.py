@@ -19,7 +19,7 @@ from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, finish, prepare
 from explorer.engine.spec import RunSpec
 from explorer.engine.swept import Path, RuleComparison, choose
-from explorer.linalg import Rng, axpy, safe_divide
+from explorer.linalg import Rng, Space, axpy, safe_divide
 from explorer.linalg.quadrature import random_signs
 from explorer.rules.select import score
 from explorer.solvers.steps import Solution, Step
@@ -48,6 +48,8 @@ def along_steps(
     """Let every rule stop the same iteration; see :func:`explorer.compare_rules`."""
     refuse_no_steps(spec)
     problem = build(spec)
+    if not walkable(problem):
+        raise SpecError("steps are walked along where a model makes one set of data: choose such a problem", "problem")
     spec = spec.replace(rule="fixed", record={"keep_going": True})
     asked = wanted(rules_)
     share = 1 / (1 + len(asked))
@@ -80,6 +82,11 @@ def along_steps(
     )
 
 
+def walkable(problem: Problem) -> bool:
+    """Say whether a problem has one unknown and one set of data, each a single array."""
+    return problem.F is not None and isinstance(problem.y, Tensor) and isinstance(problem.domain, Space)
+
+
 def refuse_no_steps(spec: RunSpec) -> None:
     """Refuse a method that has no steps of which a residual is known."""
     component = solvers[spec.solver.name]
@@ -89,12 +96,12 @@ def refuse_no_steps(spec: RunSpec) -> None:
 
 def _of_steps(run: Run) -> Path | None:
     """Return the iterates that a run kept as a path."""
-    if not run.snapshots or not isinstance(run.snapshots[0].x, Tensor):
+    if not run.snapshots:
         return None
     steps = np.array([picked.step for picked in run.snapshots])
     x = torch.stack([picked.x for picked in run.snapshots])
     with torch.no_grad():
-        fit = run.problem.A(x)
+        fit = run.problem.F.forward(x)
     return Path(steps.astype(float), steps - 1, x.cpu(), fit.cpu())
 
 
@@ -109,8 +116,8 @@ def along_knob(
     knob = method_knob(spec, field)
     spec = spec.replace(record={"snapshots": 0})
     problem = build(spec)
-    if problem.A is None or not isinstance(problem.y, Tensor):
-        raise SpecError("a knob is walked along where a linear operator makes data: choose such a problem", "operator")
+    if not walkable(problem):
+        raise SpecError("a knob is walked along where a model makes one set of data: choose such a problem", "problem")
     if isinstance(values, Sequence):
         grid = np.sort(np.array(values, float))[::-1].copy()
     else:
@@ -201,7 +208,7 @@ def _unfit(name: str, field: str, problem: Problem) -> str | None:
 
 def _parts(grid: NDArray[np.floating], knob: Knob, problem: Problem) -> Iterator[tuple[list[float], float, float]]:
     """Give the values that are run together, the part of the work done before, and their part of it."""
-    at_once = max(1, _AT_ONCE // max(problem.domain.size, problem.A.codomain.size)) if knob.batched else 1
+    at_once = max(1, _AT_ONCE // max(problem.domain.size, problem.F.codomain.size)) if knob.batched else 1
     for i in range(0, len(grid), at_once):
         several = [int(v) if knob.type == "int" else float(v) for v in grid[i : i + at_once]]
         yield several, i / len(grid), len(several) / len(grid)
@@ -209,14 +216,13 @@ def _parts(grid: NDArray[np.floating], knob: Knob, problem: Problem) -> Iterator
 
 def _told(run: Run, single: tuple[int, ...] | None) -> dict[str, Tensor]:
     """Return what is known of the solutions of a run, each with a leading dimension of the values."""
-    problem, A = run.problem, run.problem.A
-    if not isinstance(run.x, Tensor):
-        raise SpecError("a knob is walked along where the unknown is one array: choose such a problem", "problem")
+    problem, Y = run.problem, run.problem.F.codomain
     with torch.no_grad():
-        fit = A(run.x)
-        step = Solution(run.x, residual=A.codomain.norm(fit - A.codomain.expand(problem.y, problem.batch)))
+        fit = problem.F.forward(run.x)
+        step = Solution(run.x, residual=Y.norm(fit - Y.expand(problem.y, problem.batch)))
         told = {"x": run.x, "fit": fit, "residual": step.scalars["residual"]}
-        told |= judged(rules["ncp"], problem, step)
+        if problem.A is not None:
+            told |= judged(rules["ncp"], problem, step)
         if problem.x_true is not None:
             told |= judged(rules["oracle"], problem, step)
     return told if single is None else {name: torch.as_tensor(value)[None] for name, value in told.items()}
@@ -227,7 +233,7 @@ def _freedom(
 ) -> Tensor:
     """Return effective degrees of freedom: how the fit answers slightly other data, along random signs."""
     problem = run.problem
-    Y = problem.A.codomain
+    Y = problem.F.codomain
     w = Y.expand(random_signs(Y, Rng(spec.seed, "rule/probe", spec.draws)), problem.batch)
     h = Y.eps ** (1 / 3) * safe_divide(Y.norm(problem.y), Y.norm(w))  # balances rounding and curvature
     other = Problem(
@@ -235,7 +241,7 @@ def _freedom(
     )
     beside = _run(spec, other, watch, begun, share)
     with torch.no_grad():
-        moved = problem.A(beside.x) - told["fit"].reshape(*problem.batch, *Y.shape)
+        moved = problem.F.forward(beside.x) - told["fit"].reshape(*problem.batch, *Y.shape)
     return safe_divide(Y.inner(w, moved).real, h).reshape(told["residual"].shape)
 
 

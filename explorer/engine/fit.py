@@ -58,6 +58,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
         return
     if gives(solver) is Draw:
         raise SpecError(f"{solver.title} draws samples: no rule applies, set the rule to 'fixed'", "rule")
+    if "systems" in {need.name for need in solver.needs}:
+        raise SpecError(f"{solver.title} solves system after system: no one step is to be chosen, use 'fixed'", "rule")
     if gives(solver) is Solution:
         if "tunes" not in solver.traits:
             raise SpecError(f"{solver.title} has no parameter for a rule to choose: set the rule to 'fixed'", "rule")
@@ -78,7 +80,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
                     f"{rule.title} needs the {NAMES[need.name]}, which {solver.title} does not report", "rule"
                 )
         elif need.name not in _JUDGED and offers.get(need.name) is None and not need.optional:
-            raise SpecError(f"{rule.title} needs the {need.says}, which is not known for this problem", "rule")
+            said = need.says if need.says.startswith(("a ", "an ", "the ")) else f"the {need.says}"
+            raise SpecError(f"{rule.title} needs {said}, which is not known for this problem", "rule")
         elif offers.get(need.name) is not None and (phrase := need.lacks(offers[need.name])) is not None:
             raise SpecError(f"{rule.title} needs {phrase}, and {describe(offers[need.name])} is not", "rule")
     if (direct := rule.traits.get("direct")) is not None and gives(solver) is Solution:

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 import ipywidgets
-from torch import Tensor
 
 from explorer.catalogue import SHELVES, SpecError, solvers
-from explorer.engine.along import METHOD, method_knob, refuse_no_steps
+from explorer.engine.along import METHOD, method_knob, refuse_no_steps, walkable
 from explorer.engine.compare_rules import compare_rules, path
 from explorer.engine.fields import assign
 from explorer.engine.problem import Problem
@@ -105,10 +104,9 @@ class ParameterPanel(ipywidgets.Box):
             Whether the page is dark.
         """
         self._spec, self._dark, self._quick = spec, dark, False
-        linear = problem is None or (problem.A is not None and isinstance(problem.y, Tensor))
-        self._ways = ways(spec) if linear else {}
-        if problem is not None and linear:
-            each = problem.domain.size + problem.A.codomain.size
+        self._ways = ways(spec, problem) if problem is None or walkable(problem) else {}
+        if problem is not None and self._ways:
+            each = problem.domain.size + problem.F.codomain.size
             self._quick = largest_step(spec.stop.as_dict()) * each <= QUICK
         self._draw()
 
@@ -136,7 +134,7 @@ class ParameterPanel(ipywidgets.Box):
         self.walk.add_class("ex-hidden")
         along = self._ways.get(self._way, "")
         if not along:
-            self._show(None, [Note("plain", "No parameter to choose here", "There is no linear operator with data.")])
+            self._show(None, [Note("plain", "No parameter to choose here", "No model makes one set of data.")])
         elif self._refusal is not None and self._refusal[0] == key:
             self._show(None, [Note("plain", "No parameter to choose here", self._refusal[1])])
         elif along == "parameter" or (along == "steps" and self._quick and self._ended != key):
@@ -244,10 +242,11 @@ class ParameterPanel(ipywidgets.Box):
                 self._draw()
 
 
-def ways(spec: RunSpec) -> dict[str, str]:
+def ways(spec: RunSpec, problem: Problem | None = None) -> dict[str, str]:
     """Return what can be walked along, its name for people to what :func:`explorer.compare_rules` calls it.
 
-    What regularizes comes first.
+    What regularizes comes first. Tikhonov's method stands beside another where it can solve the problem, if that is
+    known.
     """
     solver = solvers[spec.solver.name]
     direct = "tunes" in solver.traits
@@ -265,7 +264,8 @@ def ways(spec: RunSpec) -> dict[str, str]:
         first |= {f"steps of {solver.title}": "steps"}
     except SpecError:
         pass
-    return first | ({} if direct else {"λ of Tikhonov regularisation instead": "parameter"}) | rest
+    instead = not direct and (problem is None or solvers["tikhonov"].lacking(problem.offers) is None)
+    return first | ({"λ of Tikhonov regularisation instead": "parameter"} if instead else {}) | rest
 
 
 def ranged(knob: Any) -> bool:

@@ -148,7 +148,7 @@ class Walk(ipywidgets.Box):
         assert self.path is not None
         problem = self.found.problem
         fit = self.path.fit[self._at]
-        lost = viewable((fit - problem.offers["y"].cpu().reshape(fit.shape)), len(problem.offers["A"].codomain.shape))
+        lost = viewable((fit - problem.offers["y"].cpu().reshape(fit.shape)), len(problem.F.codomain.shape))
         if lost is None:
             return Panel("Residual", None, note="cannot be drawn")
         limit = round_up(span(np.abs(lost))[1])
@@ -163,8 +163,10 @@ class Walk(ipywidgets.Box):
             return Panel("Filter", None, note="of one run: see the Filter tab")
         settings = dict(spec.params) if steps else {**spec.params, self.found.parameter: self.value}
         step = int(self.value) if steps else 1
+        if (A := self.found.problem.A) is None:
+            return Panel("Filter", None, note="of linear models alone")
         try:
-            sigma = self.found.problem.offers["A"].svd().s.flatten().sort(descending=True).values.cpu().double().numpy()
+            sigma = A.svd().s.flatten().sort(descending=True).values.cpu().double().numpy()
             at = sigma[thinned(len(sigma), _POINTS)]
             factors = factors_at(at, self.found.history, spec.name, settings, step, float(sigma[0]))
         except SpecError as error:

@@ -8,6 +8,7 @@ import explorer as ex
 from explorer.catalogue import priors
 from explorer.engine.along import candidates_of
 from explorer.engine.compare_rules import path
+from explorer.engine.presets import presets
 from explorer.linalg import Rng
 from explorer.linalg.quadrature import random_signs
 
@@ -130,3 +131,31 @@ def test_the_figure_of_a_sweep_marks_the_choices(found):
     short = SPEC.replace(stop={"name": "budget", "params": {"steps": 2}})
     linear = ex.compare_rules(short, along="prior.params.inner", values=[18, 19, 20])
     assert ex.figures.rules(linear).layout.xaxis.type == "linear"
+
+
+@pytest.mark.parametrize(
+    "title", ["Calibrate sensors blindly", "Changing ground, a sequence of systems", "Invert a matrix"]
+)
+@pytest.mark.parametrize("along", ["steps", "knob"])
+def test_what_has_no_single_unknown_or_no_data_is_refused(title, along):
+    spec = next(s for t, s in presets().items() if t.replace(",", "") == title.replace(",", ""))
+    with pytest.raises(ex.SpecError):
+        ex.compare_rules(spec, along=along if along == "steps" else "solver.params.inner")
+
+
+def test_no_rule_picks_a_step_of_a_sequence_of_systems():
+    spec = next(s for t, s in presets().items() if "sequence" in t).replace(rule="oracle")
+    with pytest.raises(ex.SpecError, match="system after system"):
+        ex.run(spec)
+
+
+def test_a_nonlinear_model_is_walked_along_too():
+    spec = presets()["Nonlinear attenuation"].replace(stop={"name": "budget", "params": {"steps": 3}})
+    damping = ex.compare_rules(spec, along="solver.params.damping", values=[1e-2, 1e2])
+    assert damping.curves["error"][0] != damping.curves["error"][1]
+    steps = ex.compare_rules(spec, {"discrepancy": {}, "ncp": {}}, along="steps")
+    along = path(steps)
+    assert along.x.shape[0] == 3
+    fit = steps.problem.F.forward(along.x[2])
+    assert torch.equal(fit, along.fit[2])
+    assert "needs a linear operator" in steps.refused["ncp"]
