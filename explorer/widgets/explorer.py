@@ -223,8 +223,8 @@ class Explorer(ipywidgets.VBox):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for everything in the background; return whether it ended within `timeout` seconds each."""
-        waits = [self._looking.wait, self._asking.wait, self._screen.wait]
-        waits += [self._job.wait] if self._job is not None else []
+        waits = [self._job.wait] if self._job is not None else []
+        waits += [self._looking.wait, self._asking.wait, self._screen.wait]
         return all([wait(timeout) for wait in waits])
 
     # --- what the page reports ---

@@ -127,7 +127,7 @@ def _start(lab: Lab, context: Any) -> Iterator[Aim]:
     begun = time.perf_counter()
     open_notebook(page, f"{lab.url}/doc/tree/{START}")
     run_all(page)
-    page.wait_for_function("painted.length && document.querySelector('.ex-progress').innerText.includes(' steps · ')")
+    page.wait_for_function("painted.length && document.querySelector('.ex-progress').innerText.includes('steps · ')")
     yield Aim("s from opening the start notebook to its first result, cold", time.perf_counter() - begun, 12.0)
     page.wait_for_selector(".explorer .js-plotly-plot .scatterlayer .js-line", timeout=60_000)
     yield Aim("MB of the kernel's memory at most, default session", float(page.evaluate(ASK, PEAK)), 700.0)

@@ -79,7 +79,10 @@ def own_environment(base: Path) -> dict[str, str]:
     """Return variables by which Jupyter keeps all of its files below a folder."""
     places = {f"JUPYTER_{name}_DIR": base / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
     places |= {"IPYTHONDIR": base / "ipython", "EXPLORER_DATA": base / "files", "PYTHONPATH": ROOT}
-    return {**os.environ, **{name: str(place) for name, place in places.items()}}
+    kept = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }  # as a person has it
+    return {**kept, **{name: str(place) for name, place in places.items()}}
 
 
 def write_notebook(file: Path, *cells: str) -> None:

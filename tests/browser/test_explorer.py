@@ -94,7 +94,7 @@ def _shot(page, name):
 def test_it_opens_with_its_first_problem_solved(page):
     assert page.locator(".ex-explained .ex-notes").inner_text().startswith("Past the best iterate")
     assert page.locator(".ex-progress progress").get_attribute("value") == "1.000"
-    assert re.search(r"200 steps · 200 A, 201 Aᴴ · [\d.]+ s", page.locator(".ex-progress").inner_text())
+    assert re.search(r"200\ssteps · 200\sA, 201\sAᴴ · [\d.]+\ss", page.locator(".ex-progress").inner_text())
     lines = page.locator(".explorer .js-plotly-plot .scatterlayer .trace")
     assert lines.count() == 3
     _labelled(page)

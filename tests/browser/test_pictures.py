@@ -74,14 +74,14 @@ def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
 
 def test_two_pictures_take_turns(page):
     page.locator(".ex-bar button", has_text="↺ Reset").click()
-    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('200 steps · 200 A, 201')")
+    _until(page, r"/^200\ssteps · 200\sA, 201/.test(document.querySelector('.ex-progress').innerText)")
     page.locator("[role=tab]", has_text="Compare").click()
     page.keyboard.press("k")
     slider = _named(page, "Stop: Steps, exact value in steps")
     slider.fill("3")
     page.keyboard.press("Enter")
     page.locator("button", has_text="▶ Run").click()
-    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3 steps')")
+    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3\u00a0steps')")
     page.locator("button", has_text="☆ Keep").click()
     shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b").first
     assert shown.inner_text() == "A: CGLS"
