@@ -44,7 +44,13 @@ class NoNoise(NoiseModel):
         return y - clean
 
 
-@noise("Gaussian white noise", name="gaussian", equation=r"y = A x + n,\; n \sim N(0, \sigma^2 I)")
+@noise(
+    "Gaussian white noise",
+    name="gaussian",
+    equation=r"y = A x + n,\; n \sim N(0, \sigma^2 I)",
+    works="Electronic noise, and many small causes together.",
+    fails="Counts at low light; single wild data.",
+)
 class GaussianNoise(Levelled):
     """White noise of one standard deviation, given in data units or relative to the clean data.
 

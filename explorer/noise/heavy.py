@@ -20,6 +20,8 @@ from explorer.noise.levels import roughness
     name="laplace",
     equation=r"y = A x + n,\; p(n_i) \propto e^{-\sqrt{2} |n_i| / \sigma}",
     smooth=False,
+    works="Now and then a large error among small ones.",
+    fails="Errors of one size, for which it is needlessly careful.",
 )
 class LaplaceNoise(Levelled):
     """Independent noise whose likelihood is the least absolute misfit: rarely zero, sometimes large.
@@ -108,6 +110,8 @@ class OutlierNoise(Levelled):
     equation=r"y_i = (A x)_i + n_i \;\text{or, a share}\; p,\; \min A x \;\text{or}\; \max A x",
     biased=True,
     whitening=None,
+    works="Dead and hot pixels, broken bits.",
+    fails="Least squares, in which one wild datum pulls at every unknown.",
 )
 class ImpulseNoise(Levelled):
     """A share of the data is replaced by the least or the largest clean value, the rest has Gaussian noise.

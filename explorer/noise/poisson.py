@@ -21,6 +21,8 @@ from explorer.noise.levels import noise_curve, roughness
     whitening=0.02,  # Anscombe: 1 + O(1 / counts²), and the test has 20 counts at least
     equation=r"y = N / g,\; N \sim \mathrm{Poisson}(g\, A x)",
     papers=["Anscombe 1948: The transformation of Poisson, binomial and negative-binomial data"],
+    works="Photons and other counts.",
+    fails="Counts with noise of the read-out beside: there is a model of both.",
 )
 class PoissonNoise(NoiseModel):
     """Counts of quanta, in the units of the clean data: the gain g makes `peak` counts of their largest value.

@@ -22,6 +22,8 @@ Signal = Annotated[Space, SIGNAL]
     "Backward heat equation",
     papers=["John 1955: Numerical solution of the equation of heat conduction for preceding times"],
     equation=r"u_t = u_{xx},\ u_x = 0 \text{ at the ends},\ A u(0) = u(T)",
+    works="Short times.",
+    fails="Longer times: singular values fall faster than exponentially, and only the coarse course remains.",
 )
 def backward_heat(
     domain: Signal,

@@ -224,7 +224,13 @@ def gaussian_samples(sigma: float, reach: int) -> Tensor:
     return g[: reach + 1] / (2 * g.sum() - 1)
 
 
-@operator("Gaussian blur", finer={"sigma": 1}, equation=r"(Ax)_i = \sum_j g_\sigma(i-j)\, x_j")
+@operator(
+    "Gaussian blur",
+    finer={"sigma": 1},
+    equation=r"(Ax)_i = \sum_j g_\sigma(i-j)\, x_j",
+    works="Views out of focus that are alike everywhere.",
+    fails="Fine detail: singular values fall exponentially, and noise soon outweighs it.",
+)
 def gaussian_blur(
     domain: Space,
     *,
@@ -303,7 +309,13 @@ def motion_kernel(length: float, angle: float, ndim: int = 2) -> Tensor:
     return (kernel + kernel.flip(tuple(range(ndim)))) / 2
 
 
-@operator("Motion blur", finer={"length": 1}, equation=r"(Ax)(t) = \frac1L \int_{-L/2}^{L/2} x(t - u\,e_\theta)\, du")
+@operator(
+    "Motion blur",
+    finer={"length": 1},
+    equation=r"(Ax)(t) = \frac1L \int_{-L/2}^{L/2} x(t - u\,e_\theta)\, du",
+    works="A camera that moved in a straight line while it looked.",
+    fails="Frequencies at which the kernel is zero are lost whatever the noise.",
+)
 def motion_blur(
     domain: Space,
     *,

@@ -67,6 +67,8 @@ class MaskedFourier(LinearOperator):
     "Masked Fourier transform",
     papers=["Lustig, Donoho & Pauly 2007: Sparse MRI: the application of compressed sensing for rapid MR imaging"],
     equation=r"A = M F",
+    works="Patterns that are dense in the middle and irregular outside.",
+    fails="Regular gaps, which fold the picture over itself.",
 )
 def masked_fourier(
     domain: Space,

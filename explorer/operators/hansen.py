@@ -49,6 +49,8 @@ def dense(
     "Shaw",
     papers=["Shaw 1972: Improvement of the resolution of an instrument by numerical solution", PAPER],
     equation=r"K(s,t) = (\cos s + \cos t)^2 \left(\frac{\sin u}{u}\right)^2,\ u = \pi(\sin s + \sin t)",
+    works="Lessons: a tiny problem that shows Picard's condition.",
+    fails="About ten of its singular values are above rounding noise of a millionth.",
 )
 def shaw(domain: Signal) -> DenseMatrix:
     """Image restoration in one dimension on [−π/2, π/2], by the midpoint rule; severely ill-posed, symmetric."""

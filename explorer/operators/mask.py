@@ -54,7 +54,12 @@ class Mask(LinearOperator):
         return self._adjoint(y)
 
 
-@operator("Random mask", equation=r"(Ax)_i = x_{\pi(i)}")
+@operator(
+    "Random mask",
+    equation=r"(Ax)_i = x_{\pi(i)}",
+    works="Missing pixels with neighbours that are known.",
+    fails="Holes wider than the details round them: a prior fills them with what it likes.",
+)
 def random_mask(
     domain: Space,
     rng: Rng,

@@ -146,6 +146,8 @@ Pooling = Literal["box", "gaussian"]
     papers=["Park, Park & Kang 2003: Super-resolution image reconstruction: a technical overview"],
     finer={"factor": 1},
     equation=r"(Ax)_i = \sum_j k\!\left(c_i - j\right) x_j,\quad c_i = s\,(i + \tfrac12) - \tfrac12",
+    works="Mild shrinking with little noise.",
+    fails="Detail finer than the coarse pixels, which a prior can only invent.",
 )
 def super_resolution(
     domain: Space,

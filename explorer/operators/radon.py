@@ -370,6 +370,8 @@ def _angles(count: int, arc: float, start: float, jitter: float, rng: Rng | None
     papers=["Joseph 1982: An improved algorithm for reprojecting rays through pixel images"],
     finer={"pixel": -1, "rays": 1},
     equation=r"(Ax)(\theta, s) = \int x(s\cos\theta - t\sin\theta,\; s\sin\theta + t\cos\theta)\, dt",
+    works="Many angles over half a turn: mildly ill-posed.",
+    fails="Few or missing angles: streaks, and edges that no ray runs along are lost.",
 )
 def radon(
     domain: Image,

@@ -30,6 +30,8 @@ def _count(share: float, domain: Space) -> int:
     "Gaussian measurements",
     papers=["Candès, Romberg & Tao 2006: Stable signal recovery from incomplete and inaccurate measurements"],
     equation=r"A_{ij} \sim N(0, 1/m)",
+    works="Sparse unknowns with several data for every non-zero.",
+    fails="Fewer data than the phase transition asks for: recovery fails all at once.",
 )
 def gaussian_sensing(domain: Space, rng: Rng, *, share: Share = 0.4) -> LinearOperator:
     """A dense matrix of independent normal entries: in every basis as good as can be, and slow."""

@@ -13,7 +13,13 @@ from explorer.operators.capabilities import REAL
 from explorer.priors.base import Prior
 
 
-@prior("Box", name="box", equation=r"R(x) = 0 \text{ if } a \le x \le b,\; \infty \text{ else}")
+@prior(
+    "Box",
+    name="box",
+    equation=r"R(x) = 0 \text{ if } a \le x \le b,\; \infty \text{ else}",
+    works="Values between known bounds.",
+    fails="Bounds that are wrong: the answer sticks to them.",
+)
 class Box(Prior):
     """Values between two bounds, all else excluded.
 

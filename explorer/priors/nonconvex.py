@@ -22,6 +22,8 @@ from explorer.priors.sparse import Basis, basis_of
         "Donoho & Johnstone 1994: Ideal spatial adaptation by wavelet shrinkage",
         "Blumensath & Davies 2008: Iterative thresholding for sparse approximations",
     ],
+    works="Very few non-zeros, without drawing them towards zero.",
+    fails="It is not convex: the answer depends on the start.",
 )
 class L0(Prior):
     """The number of coefficients other than zero. Not convex."""
@@ -59,6 +61,8 @@ class L0(Prior):
     name="mcp",
     equation=r"R(x) = \sum_i \int_0^{|x_i|} \left(\lambda - t/\gamma\right)_+ dt",
     papers=["Zhang 2010: Nearly unbiased variable selection under minimax concave penalty"],
+    works="Few non-zeros, with large ones left as they are.",
+    fails="It is not convex: the answer depends on the start.",
 )
 class MCP(Prior):
     """Rises as λ|x| does and is flat beyond γλ: small entries vanish, large ones keep their size. Not convex."""

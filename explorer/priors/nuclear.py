@@ -23,6 +23,8 @@ from explorer.priors.base import Prior
         "approximation",
         "Cai, Candès & Shen 2010: A singular value thresholding algorithm for matrix completion",
     ],
+    works="Matrices of low rank.",
+    fails="Pictures of full rank; every singular value is drawn towards zero.",
 )
 class Nuclear(Prior):
     """The sum of the singular values of the unknown as a matrix: of few rows and columns all others are made."""

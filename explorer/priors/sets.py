@@ -22,7 +22,13 @@ def _excluded(within: Tensor, x: Tensor) -> Tensor:
     return torch.zeros_like(within, dtype=x.real.dtype).masked_fill(~within, torch.inf)
 
 
-@prior("Non-negativity", name="nonnegative", equation=r"R(x) = 0 \text{ if } x \ge 0,\; \infty \text{ else}")
+@prior(
+    "Non-negativity",
+    name="nonnegative",
+    equation=r"R(x) = 0 \text{ if } x \ge 0,\; \infty \text{ else}",
+    works="Intensities, densities, concentrations.",
+    fails="Unknowns with a sign; far above zero it does nothing against noise.",
+)
 class Nonnegative(Prior):
     """No entry below zero."""
 

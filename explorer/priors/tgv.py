@@ -31,6 +31,8 @@ _BALANCE = 0.25
         "Condat 2013: A primal-dual splitting method for convex optimization with Lipschitzian, proximable and linear "
         "composite terms",
     ],
+    works="Edges and slopes side by side.",
+    fails="Texture goes; there are two weights to choose.",
 )
 class TotalGeneralizedVariation(Prior):
     """Total variation after the best slope w has been taken off: edges stay, and slopes are as cheap as plateaus.

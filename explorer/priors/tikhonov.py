@@ -18,6 +18,8 @@ from explorer.priors.base import Prior
     name="tikhonov",
     equation=r"R(x) = \tfrac{\lambda}{2} \|L x\|_2^2",
     papers=["Tikhonov 1963: Solution of incorrectly formulated problems and the regularization method"],
+    works="Smooth unknowns.",
+    fails="Edges, which are blurred or ring.",
 )
 class Tikhonov(Prior):
     """Half the squared norm of ``L x``: small solutions with the identity, smooth ones with the gradient."""
@@ -71,6 +73,8 @@ class Tikhonov(Prior):
     name="sobolev",
     equation=r"R(x) = \tfrac{\lambda}{2} \sum_k (1 + |k|^2)^s |\hat x_k|^2",
     papers=["row 81", "Hegland 1995: Variable Hilbert scales and their interpolation inequalities"],
+    works="Unknowns whose smoothness is known.",
+    fails="Jumps, which are blurred.",
 )
 class SobolevTikhonov(Tikhonov):
     """Half the squared norm of the Sobolev space of order s: 0 is Tikhonov's own, 1 and 2 ask for smoothness."""

@@ -28,6 +28,8 @@ SEQUENCE = Capability(
         "Beck & Teboulle 2009: Fast gradient-based algorithms for constrained total variation image denoising and "
         "deblurring problems",
     ],
+    works="Flat regions with sharp edges.",
+    fails="Slopes become stairs; texture and fine detail go.",
 )
 class TotalVariation(Prior):
     """The sum over pixels of the length of the gradient, by forward differences: few edges, flat between.
@@ -100,6 +102,8 @@ class TotalVariation(Prior):
         "Huber 1964: Robust estimation of a location parameter",
         "Chambolle & Pock 2011: A first-order primal-dual algorithm for convex problems with applications to imaging",
     ],
+    works="Flat regions with edges, and gentle slopes.",
+    fails="Texture goes; the threshold has to fit the scale of the values.",
 )
 class HuberTotalVariation(TotalVariation):
     """Total variation whose small gradients count squared: edges stay, and slopes do not turn into stairs.

@@ -21,6 +21,8 @@ def fixed() -> Tensor:
     papers=["Morozov 1966: On the solution of functional equations by the method of regularization"],
     equation=r"\|A x_\lambda - y\| = \tau\, \mathbb{E}\|n\|",
     picks="first",
+    works="Noise of known level.",
+    fails="A level that is under-stated is never reached; one that is over-stated smooths too much.",
 )
 def discrepancy(
     residual: Tensor,
@@ -37,6 +39,8 @@ def discrepancy(
     papers=["Golub, Heath & Wahba 1979: Generalized cross-validation as a method for choosing a good ridge parameter"],
     equation=r"\min\; \|A x_\lambda - y\|^2 / (m - \mathrm{dof}_\lambda)^2",
     picks="minimum",
+    works="White noise of unknown level, and many data.",
+    fails="Correlated noise; few data, with which its minimum is flat and it may pick far too little.",
 )
 def gcv(residual: Tensor, dof: Tensor, data_size: int) -> Tensor:
     """Take the candidate of least predicted error, without knowing the noise level.

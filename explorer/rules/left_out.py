@@ -35,6 +35,8 @@ ROWS = Capability(f"an operator whose matrix has at most {MAX_ENTRIES:,} entries
     equation=r"\min\; \sum_f \|A_f x_\lambda^{(-f)} - y_f\|^2",
     picks="minimum",
     direct=ROWS,
+    works="Many data that tell much the same.",
+    fails="Data each of which tells something alone; every part that is left out costs a solution.",
 )
 def cross_validation(
     left_out: Tensor,

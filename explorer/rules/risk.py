@@ -17,6 +17,8 @@ from explorer.operators.base import LinearOperator
     papers=["Chung, Nagy & O'Leary 2008: A weighted-GCV method for Lanczos-hybrid regularization"],
     equation=r"\min\; \|A x_\lambda - y\|^2 / (m - \omega\,\mathrm{dof}_\lambda)^2",
     picks="minimum",
+    works="Hybrid methods, on whose small problems plain GCV smooths too much.",
+    fails="Correlated noise; tiny, severely ill-posed problems.",
 )
 def weighted_gcv(
     residual: Tensor,
@@ -38,6 +40,8 @@ def weighted_gcv(
     ],
     equation=r"\min\; \|A x_\lambda - y\|^2 + 2\sigma^2\,\mathrm{dof}_\lambda",
     picks="minimum",
+    works="White noise of known level.",
+    fails="A level that is wrong; few data, with which its minimum is flat.",
 )
 def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> Tensor:
     """Take the candidate of least unbiased estimate of the error of the predicted data; needs the noise level.
@@ -58,6 +62,8 @@ def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> T
     equation=r"\max\; \kappa(\lambda)\ \text{of}\ (\log\|A x_\lambda - y\|, \log\|x_\lambda\|)",
     picks="minimum",
     of_direct=("growth", "regularization"),
+    works="Curves with a clear corner; correlated noise does it less harm.",
+    fails="Very smooth unknowns, which make no corner; as the noise falls, it does not find the best parameter.",
 )
 def l_curve(
     residual: Tensor,
@@ -94,6 +100,8 @@ def l_curve(
     ],
     equation=r"\min\; \|\lambda\, \mathrm{d}x_\lambda / \mathrm{d}\lambda\|",
     picks="minimum",
+    works="Noise of unknown level, and a fine grid of parameters.",
+    fails="It can settle in a false minimum at an end of the grid.",
 )
 def quasi_optimality(sensitivity: Tensor, dof: Tensor | None = None, lost: Tensor | None = None) -> Tensor:
     """Take the candidate at which the solution changes least with the logarithm of the parameter.
@@ -137,6 +145,8 @@ def _no_posterior(solver: Component, params: Mapping[str, Any]) -> str:
     equation=r"\min\; m \log\langle y, y - A x_\lambda\rangle - \textstyle\sum_i \log(1 - \varphi_i)",
     picks="minimum",
     refuses=_no_posterior,
+    works="Unknowns and noise that are as Gaussian as the model says.",
+    fails="Photographs, which are not: it picks too little.",
 )
 def evidence(inner: Tensor, log_lost: Tensor, data_size: int, flat: Tensor | None = None) -> Tensor:
     """Take the candidate under which the data are most likely, for Gaussian noise and prior of unknown sizes.
@@ -161,6 +171,8 @@ def evidence(inner: Tensor, log_lost: Tensor, data_size: int, flat: Tensor | Non
     ],
     equation=r"\langle r_\lambda, r_{2,\lambda}\rangle / \|r_{2,\lambda}\| = \tau\, \mathbb{E}\|n\|",
     picks="first",
+    works="Noise of known level: up to where it stops the error surely falls.",
+    fails="A level that is under-stated, with which nothing is sure.",
 )
 def monotone_error(
     iterated: Tensor,
@@ -183,13 +195,21 @@ def monotone_error(
     ],
     equation=r"\min\; \| c(A x_\lambda - y) - c_\mathrm{white} \|",
     picks="minimum",
+    works="White noise of unknown level.",
+    fails="Coloured noise, of which no residual ever looks white.",
 )
 def ncp(whiteness: Tensor, A: LinearOperator, y: Tensor) -> Tensor:  # noqa: ARG001 - what whiteness is made of
     """Take the candidate whose residual looks most like white noise: its cumulative periodogram is a straight line."""
     return whiteness
 
 
-@rule("Oracle (knows the truth)", equation=r"\min\; \|x_\lambda - x\|", picks="minimum")
+@rule(
+    "Oracle (knows the truth)",
+    equation=r"\min\; \|x_\lambda - x\|",
+    picks="minimum",
+    works="Tests, where the truth is known.",
+    fails="In earnest: it asks for the truth.",
+)
 def oracle(error: Tensor, has_truth: bool) -> Tensor:  # noqa: ARG001 - without a truth there is no error
     """Take the candidate nearest to the truth: what no rule can know, to measure the others by."""
     return error

@@ -23,6 +23,8 @@ from explorer.solvers.steps import Step
     reports=("residual", "alpha", "beta"),
     per_step={"A": 1},
     krylov=("lengths", "A"),
+    works="Self-adjoint positive operators, the more clustered their eigenvalues the better.",
+    fails="Indefinite or unsymmetric operators; noisy data of ill-posed problems, unless it is stopped in time.",
 )
 def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Conjugate gradients on ``A x = y`` for a positive self-adjoint A; in place.
@@ -64,6 +66,8 @@ def conjugate_gradient(A: Annotated[LinearOperator, POSITIVE], y: Tensor, x0: Te
     reports=("residual", "alpha", "beta"),
     per_step={"A": 1},
     krylov=("lengths", "M A"),
+    works="Self-adjoint positive operators with a cheap approximate inverse that clusters the spectrum.",
+    fails="A preconditioner that is not positive; one that lifts small eigenvalues brings the noise in early.",
 )
 def preconditioned_cg(
     A: Annotated[LinearOperator, POSITIVE],

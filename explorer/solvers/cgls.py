@@ -25,6 +25,8 @@ from explorer.solvers.steps import Step
     on_request=("iterated",),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("lengths", "AᴴA + λI"),
+    works="Any linear operator; with noisy data, where a rule stops it in time.",
+    fails="Run on, it fits the noise: the error turns after the best step. Bounds and edges it does not know.",
 )
 def cgls(
     A: LinearOperator,
@@ -98,6 +100,8 @@ def cgls(
     reports=("residual", "alpha", "beta", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("lengths", "M (AᴴA + λI)"),
+    works="Any linear operator with a preconditioner that carries what is known of the unknown.",
+    fails="Run on, it fits the noise; a preconditioner that lifts small singular values brings the noise in early.",
 )
 def preconditioned_cgls(
     A: LinearOperator,

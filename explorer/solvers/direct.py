@@ -27,6 +27,8 @@ from explorer.solvers.steps import Solution
     tunes=("regularization", 2),
     filter=lambda s, _k, _norm, knobs: s**2 / np.maximum(s**2 + knobs["regularization"], np.finfo(float).tiny),
     differentiable=True,
+    works="Where the singular values cost little: any number of λ is then cheap.",
+    fails="Large operators without structure; edges, which a quadratic penalty blurs.",
 )
 def tikhonov(
     A: Annotated[LinearOperator, HAS_SVD],
@@ -67,6 +69,8 @@ def tikhonov(
     tunes=("threshold", 1),
     filter=lambda s, _k, _norm, knobs: np.asarray(s > knobs["threshold"], float),
     differentiable=True,
+    works="Small problems whose singular values have a gap.",
+    fails="Without a gap one value more or less changes the answer; edges ring.",
 )
 def tsvd(
     A: Annotated[LinearOperator, HAS_SVD],

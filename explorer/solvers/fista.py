@@ -28,6 +28,8 @@ from explorer.solvers.steps import Step
     reports=("residual", "objective", "momentum"),
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
+    works="Priors whose proximal map is cheap.",
+    fails="Operators of large condition number; without restarts the objective can swing.",
 )
 def fista(
     A: LinearOperator,

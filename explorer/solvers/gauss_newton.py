@@ -26,6 +26,8 @@ from explorer.solvers.steps import Step
     equation=r"x \leftarrow x + \arg\min_h \|J h - (y - F(x))\|_2^2 + \mu \|h\|_2^2",
     reports=("residual", "gain", "damping"),
     per_step={"F": 2, "J": 30, "Jᴴ": 31},
+    works="Smooth nonlinear models with a start near the answer.",
+    fails="Far from the answer a step can lead astray; run on, it fits the noise.",
 )
 def gauss_newton(
     F: ForwardModel,

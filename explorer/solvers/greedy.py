@@ -38,6 +38,8 @@ START, RATE = 0.1, 0.2
     r"x = \arg\min_{\operatorname{supp} x \subseteq S} \|Ax-y\|_2",
     reports=("residual", "correlation"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Few non-zeros, and columns that differ from each other.",
+    fails="Columns that are alike: a wrong choice is never taken back.",
 )
 def omp(A: Operator, y: Tensor, *, sparsity: Sparsity = 20) -> Iterator[Step]:
     """Take the column that correlates most with the residual, then fit all columns taken by least squares.

@@ -43,6 +43,8 @@ REPORTS = ("residual", "regularization", "solution_norm")
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("bidiagonal", "AᴴA"),
     zeros="damped",
+    works="Noise without a known best step: λ is chosen on the way, and running on does little harm.",
+    fails="It keeps all of its vectors; where the projected problem picks too small a λ, noise comes in late.",
 )
 def hybrid_lsqr(
     A: LinearOperator,

@@ -32,6 +32,8 @@ FALL = 0.8
     equation=r"\min_x \tfrac1p \sum_i |(Ax-y)_i|^p,\quad w_i = \max(|r_i|, \epsilon)^{p-2}",
     reports=("residual", "objective"),
     per_step={"A": 21, "Aᴴ": 20},
+    works="Data with outliers, whose weights fall from step to step.",
+    fails="Exponents below 1, with which the answer depends on the start; every step solves a linear problem.",
 )
 def irls_regression(
     A: Operator,

@@ -24,6 +24,8 @@ from explorer.solvers.steps import Step
     reports=("residual", "alpha", "beta", "gradient", "dof"),
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("bidiagonal", "AᴴA"),
+    works="Any linear operator; more accurate than CGLS where it is ill-conditioned.",
+    fails="Run on, it fits the noise, as CGLS does; once orthogonality is lost, copies of Ritz values cost steps.",
 )
 def lsqr(
     A: LinearOperator,

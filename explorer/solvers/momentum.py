@@ -58,6 +58,8 @@ def _heavy_ball_filter(s: np.ndarray, k: int, norm: float, knobs: Mapping[str, A
     per_step={"A": 1, "Aᴴ": 1},
     filter=_heavy_ball_filter,
     differentiable=True,
+    works="Smooth objectives of known curvature.",
+    fails="With a momentum that does not fit the spectrum it swings, or is no faster than gradient descent.",
 )
 def heavy_ball(
     A: LinearOperator,
@@ -88,6 +90,8 @@ def heavy_ball(
     reports=("residual", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
+    works="Smooth objectives: far fewer steps than gradient descent.",
+    fails="Run on, it fits the noise, and sooner than plain gradient steps.",
 )
 def nesterov(A: LinearOperator, y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Gradient descent from an extrapolated point, with momentum ``β_k = (k − 1)/(k + 2)``. Out of place.
@@ -132,6 +136,8 @@ def _chebyshev(k: int, t: np.ndarray) -> np.ndarray:
     per_step={"A": 1, "Aᴴ": 1},
     filter=_chebyshev_filter,
     differentiable=True,
+    works="Operators whose spectrum has known ends.",
+    fails="With a wrong end it diverges or crawls.",
 )
 def chebyshev(
     A: LinearOperator,

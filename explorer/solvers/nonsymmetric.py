@@ -31,6 +31,8 @@ Square = Annotated[LinearOperator, LINEAR_SQUARE]
     equation=r"r_k = (I - \omega_k A)\, (\text{residual of BiCG})",
     reports=("residual",),
     per_step={"A": 2},
+    works="Square operators that are not symmetric, at fixed memory.",
+    fails="Its residual jumps, and it can break down.",
 )
 def bicgstab(A: Square, y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Biconjugate gradients, each step smoothed by one of least residual; constant memory. Out of place.

@@ -26,6 +26,8 @@ GRAM_SVD = Capability("an operator whose AᴴA structure diagonalises", lambda A
     equation=r"\min_x \tfrac12 \|Ax-y\|_2^2 + g(Kx)",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Priors g(K x) where neither A nor K can be inverted, such as total variation.",
+    fails="With a bad balance of its two steps it crawls.",
 )
 def pdhg(
     A: LinearOperator,
@@ -68,6 +70,8 @@ def pdhg(
     r"\sigma_{k+1} = \sigma_k/\theta_k",
     reports=("residual", "step_size"),
     per_step={"A": 1},
+    works="Objectives that are strongly convex in one of their two parts: faster there than PDHG.",
+    fails="Without that curvature, or with one that is over-stated, nothing is gained.",
 )
 def accelerated_pdhg(
     A: Annotated[LinearOperator, GRAM_SVD],

@@ -26,6 +26,8 @@ from explorer.solvers.steps import Step
     reports=("residual", "objective"),
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
+    works="Priors whose proximal map is cheap.",
+    fails="Very many steps: after k of them the objective is off by order 1 / k.",
 )
 def ista(
     A: LinearOperator,
@@ -89,6 +91,8 @@ def douglas_rachford(
     equation=r"\min_{x, z} \tfrac12 \|Ax-y\|_2^2 + g(z)\ \text{s.t.}\ Kx = z",
     reports=("residual", "gap"),
     per_step={"A": 6, "Aᴴ": 5},
+    works="Priors g(K x): few steps, each a small linear system.",
+    fails="A penalty ρ that is far off slows it; operators whose linear system is dear.",
 )
 def admm(
     A: LinearOperator,

@@ -27,6 +27,8 @@ SQUARE = Capability(
     per_step={"A": 1},
     reads=2,
     solves="systems",
+    works="Sequences of like systems: what was learnt of one helps with the next.",
+    fails="Systems that differ much from one to the next; it keeps the vectors of a subspace.",
 )
 def recycled_gmres(
     systems: Annotated[Sequence[tuple[LinearOperator, Tensor]], SQUARE],

@@ -65,6 +65,8 @@ def cimmino(
     filter=lambda s, k, _norm, knobs: 1 - (1 - knobs["relaxation"] * s**2) ** k,
     weighted=lambda A, knobs: None if knobs.get("nonnegative") else tuple(map(_root, absolute_sums(A))),
     differentiable=True,
+    works="Tomography: even steps over all data, and bounds at no cost.",
+    fails="Tens to hundreds of steps; run on, it too fits the noise.",
 )
 def sirt(
     A: Annotated[LinearOperator, HAS_SUMS],
@@ -98,6 +100,8 @@ def sirt(
     reports=("residual", "divergence"),
     per_step={"A": 1, "Aᴴ": 1},
     differentiable=True,
+    works="Counts, with an operator and an unknown that are not negative.",
+    fails="Data that are no counts; run on, it breaks up into spikes.",
 )
 def mlem(A: Annotated[LinearOperator, NONNEGATIVE, REAL_ONLY], y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Expectation maximisation for counts: every step raises the Poisson likelihood and keeps x ≥ 0. Out of place.

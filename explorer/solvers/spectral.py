@@ -119,6 +119,8 @@ def landweber_filter(A: Operator, y: Tensor, details: bool = False, *, regulariz
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: 1 - 1 / (1 + _ratio(s, knobs, s**2 * (s / norm) ** (2 * knobs["smoothness"]))),
     differentiable=True,
+    works="Blurs and noise that are the same everywhere, with known powers.",
+    fails="Edges, which it blurs; powers that are only guessed.",
 )
 def wiener(
     A: Operator,

@@ -25,6 +25,8 @@ from explorer.solvers.steps import Step
     equation=r"x \leftarrow x + \alpha M A^*(y - Ax)",
     reports=("residual", "alpha", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Well-conditioned problems.",
+    fails="It zigzags, and crawls where the condition number is large.",
 )
 def steepest_descent(
     A: LinearOperator,

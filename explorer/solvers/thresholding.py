@@ -40,6 +40,8 @@ def _rounding(A: LinearOperator, r: Tensor, y2: Tensor) -> Tensor:
     equation=r"x_{k+1} = H_K\left(x_k + \tau A^H (y - A x_k)\right)",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Few non-zeros of known number, and an operator near an isometry.",
+    fails="Columns that are alike; an operator whose norm is above 1.",
 )
 def iht(
     A: Operator,
@@ -117,6 +119,8 @@ def _moved(A: LinearOperator, x: Tensor, mu: Tensor, g: Tensor, sparsity: int) -
     r"x = H_K\Big(\arg\min_{\operatorname{supp} z \subseteq T} \|Az-y\|_2\Big)",
     reports=("residual",),
     per_step={"A": 11, "Aᴴ": 11},
+    works="Few non-zeros of known number.",
+    fails="Too few data for their number: the support jumps from step to step.",
 )
 def cosamp(
     A: Operator,

@@ -9,6 +9,7 @@ import pytest
 import explorer as ex
 from explorer.catalogue import SpecError
 from explorer.widgets.exercise import without_truth
+from explorer.widgets.panels import about_html
 from explorer.widgets.screen import TABS
 from tests.widgets.page import SMALL, report, rows
 
@@ -176,3 +177,10 @@ def test_a_page_without_a_kernel_does_not_give_the_answer_away(task):
 def test_exercises_that_make_no_sense_are_refused(choices, says):
     with pytest.raises(SpecError, match=says):
         ex.Exercise(SPEC, ask="?", **choices)
+
+
+def test_about_says_when_a_part_works_and_fails_or_what_it_needs():
+    page = about_html(ex.RunSpec(solver="cgls"))
+    assert "<b>Works:</b> Any linear operator" in page
+    assert "<b>Fails:</b> Run on, it fits the noise" in page
+    assert "<b>It needs:</b> an operator with" in about_html(ex.RunSpec(solver="showalter"))

@@ -28,6 +28,8 @@ from explorer.solvers.steps import Draw
     reports=("energy",),
     per_step={"A": 1, "Aᴴ": 1},
     solves="posterior",
+    works="Where the spread of the answer is wanted as well as its mean.",
+    fails="Long steps bias the spread, and short ones need very many draws.",
 )
 def unadjusted_langevin(
     A: LinearOperator,

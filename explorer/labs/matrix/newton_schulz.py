@@ -24,6 +24,8 @@ SQUARE = Capability("a square matrix", lambda M: M.ndim >= 2 and M.shape[-1] == 
     equation=r"X \leftarrow X (2 I - M X)",
     reports=("residual",),
     per_step={"matmul": 2},
+    works="Invertible matrices, by products alone.",
+    fails="Singular matrices; it starts slowly where the condition number is large.",
 )
 def newton_schulz(M: Annotated[Tensor, SQUARE], x0: Tensor | None = None) -> Iterator[Step]:
     """Newton's method for ``X⁻¹ = M``: the residual ``I − M X`` is squared at each step, at the cost of two products.
