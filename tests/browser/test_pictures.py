@@ -81,7 +81,7 @@ def test_two_pictures_take_turns(page):
     slider.fill("3")
     page.keyboard.press("Enter")
     page.locator("button", has_text="▶ Run").click()
-    _until(page, "document.querySelector('.ex-progress').innerText.startsWith('3\u00a0steps')")
+    _until(page, r"/^3\ssteps/.test(document.querySelector('.ex-progress').innerText)")
     page.locator("button", has_text="☆ Keep").click()
     shown = page.locator(".ex-turns:visible").locator("xpath=../div[@class='ex-caption']/b").first
     assert shown.inner_text() == "A: CGLS"
