@@ -107,6 +107,8 @@ class Space:
 
     def norm(self, u: Tensor) -> Tensor:
         """Return the norm per sample, real: shape ``(*batch,)``."""
+        if u.ndim == self.ndim:
+            return torch.linalg.vector_norm(u)
         return torch.linalg.vector_norm(self._flat(u), dim=-1)
 
     def _flat(self, u: Tensor) -> Tensor:

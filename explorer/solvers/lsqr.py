@@ -52,8 +52,8 @@ def lsqr(
     alpha = normalize_(v, X)
     w = clone(v)
     phi_bar, rho_bar = beta, alpha
-    data2, norm2, psi2 = Y.norm2(y), torch.zeros_like(beta), torch.zeros_like(beta)
-    active, all2 = torch.ones_like(beta, dtype=torch.bool), beta**2  # ‖r‖² + λ‖x − x0‖²
+    data2, norm2, psi2, alpha2 = Y.norm2(y), torch.zeros_like(beta), torch.zeros_like(beta), alpha**2
+    frozen, all2 = torch.zeros_like(beta, dtype=torch.bool), beta**2  # ‖r‖² + λ‖x − x0‖²
     damped = isinstance(damping, Tensor) or damping > 0
     influence, gradient = None if probe is None else Influence(A, probe, damping), alpha * beta
     k = 0
@@ -63,10 +63,11 @@ def lsqr(
         diagonal, beta = alpha, normalize_(u, Y)
         xpay_(v, -beta, A.adjoint(u))
         alpha = normalize_(v, X)
-        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damping)
+        column2, alpha2 = torch.addcmul(alpha2, beta, beta), alpha * alpha
         # a rotation that eliminates the damping, then one that eliminates β
         rho_hat, phi_hat = rho_bar, phi_bar
         if damped:
+            column2 = column2 + damping
             rho_hat = (rho_bar**2 + damping).sqrt()
             phi_hat = phi_bar * safe_divide(rho_bar, rho_hat)
             psi2 = psi2 + damping * safe_divide(phi_bar, rho_hat) ** 2
@@ -75,20 +76,22 @@ def lsqr(
         c, s = rho_hat * inverse, beta * inverse
         theta, rho_bar = s * alpha, -c * alpha
         phi, phi_bar = c * phi_hat, s * phi_hat
-        length = torch.where(active, phi * inverse, 0)
+        length = (phi * inverse).masked_fill_(frozen, 0)
         axpy_(x, length, w)
         xpay_(w, -theta * inverse, v)
         # norms by recurrence; a sample that has reached rounding keeps its x
         gradient, before = (phi_bar * c).abs() * alpha, gradient
-        all2 = torch.where(active, phi_bar**2 + psi2, all2)
-        active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
-        residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
+        all2 = torch.where(frozen, all2, torch.addcmul(psi2, phi_bar, phi_bar))
+        norm2, residual2 = torch.maximum(norm2, column2), all2
+        if damped:
+            residual2 = (all2 - damping * X.norm2(x if x0 is None else x - x0)).clamp(min=0)
+        frozen = frozen | settled(gradient * gradient, all2, norm2, data2, X.eps)
         k += 1
         dof: float | Tensor = float(k)
         if influence is not None:  # the step lengths of conjugate gradients, in terms of these rotations
             dof = influence.follow(safe_divide(length.abs(), before), safe_divide(gradient, before) ** 2)
         scalars: dict[str, Any] = {
-            "residual": residual2.clamp(min=0).sqrt(),
+            "residual": residual2.sqrt(),
             "gradient": gradient,
             "alpha": diagonal,
             "beta": beta,

@@ -69,16 +69,17 @@ def lsmr(
     inverse, inverse_bar, c_bar, s_bar = one, one, one, zero  # of ρ and of ρ̄
     # for the norm of the residual: a second factorisation, as in section 5.1 of the paper
     beta_dd, beta_d, rho_d, tau_tilde, theta_tilde, outside = beta, zero, one, zero, zero, zero
-    data2, norm2, all2 = Y.norm2(y), zero, beta**2
-    active, gradient = torch.ones_like(beta, dtype=torch.bool), alpha * beta
+    data2, norm2, all2, alpha2 = Y.norm2(y), zero, beta**2, alpha**2
+    frozen, gradient = torch.zeros_like(beta, dtype=torch.bool), alpha * beta
     while True:
         xpay_(u, -alpha, A(v))
         diagonal, beta = alpha, normalize_(u, Y)
         xpay_(v, -beta, A.adjoint(u))
         alpha = normalize_(v, X)
-        norm2 = torch.maximum(norm2, diagonal**2 + beta**2 + damping)
+        column2, alpha2 = torch.addcmul(alpha2, beta, beta), alpha * alpha
         alpha_hat, beta_acute = alpha_bar, beta_dd
         if damped:
+            column2 = column2 + damping
             c_hat, s_hat, alpha_hat, _ = _rotation(alpha_bar, damp)
             beta_acute, outside = c_hat * beta_dd, outside + (s_hat * beta_dd) ** 2
         inverse_old, (c, s, rho, inverse) = inverse, _rotation(alpha_hat, beta)
@@ -88,21 +89,22 @@ def lsmr(
         c_bar, s_bar, rho_bar, inverse_bar = _rotation(c_bar * rho, theta)
         zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
         xpay_(h_bar, -(theta_bar * inverse_bar_old) * (rho * inverse_old), h)
-        axpy_(x, torch.where(active, zeta * inverse * inverse_bar, 0), h_bar)
+        axpy_(x, (zeta * inverse * inverse_bar).masked_fill_(frozen, 0), h_bar)
         xpay_(h, -theta * inverse, v)
         beta_hat, beta_dd = c * beta_acute, -s * beta_acute
-        theta_old = theta_tilde
         c_tilde, s_tilde, _, inverse_tilde = _rotation(rho_d, theta_bar)
+        tau_tilde = torch.addcmul(zeta_old, theta_tilde, tau_tilde, value=-1) * inverse_tilde
         theta_tilde, rho_d = s_tilde * rho_bar, c_tilde * rho_bar
-        beta_d = c_tilde * beta_hat - s_tilde * beta_d
-        tau_tilde = (zeta_old - theta_old * tau_tilde) * inverse_tilde
-        tau = safe_divide(zeta - theta_tilde * tau_tilde, rho_d)
-        all2 = torch.where(active, outside + (beta_d - tau) ** 2 + beta_dd**2, all2)
-        gradient = torch.where(active, zeta_bar.abs(), gradient)
-        active = active & ~settled(gradient**2, all2, norm2, data2, X.eps)
-        residual2 = all2 - damping * X.norm2(x if x0 is None else x - x0) if damped else all2
-        norm = residual2.clamp(min=0).sqrt()
-        yield Step(x, residual=norm, gradient=gradient, alpha=diagonal, beta=beta, following=alpha)
+        beta_d = torch.addcmul(c_tilde * beta_hat, s_tilde, beta_d, value=-1)
+        apart = beta_d - safe_divide(torch.addcmul(zeta, theta_tilde, tau_tilde, value=-1), rho_d)
+        found2 = torch.addcmul(beta_dd * beta_dd, apart, apart)
+        all2 = torch.where(frozen, all2, found2 + outside if damped else found2)
+        gradient = torch.where(frozen, gradient, zeta_bar.abs())
+        norm2, residual2 = torch.maximum(norm2, column2), all2
+        if damped:
+            residual2 = (all2 - damping * X.norm2(x if x0 is None else x - x0)).clamp(min=0)
+        frozen = frozen | settled(gradient * gradient, all2, norm2, data2, X.eps)
+        yield Step(x, residual=residual2.sqrt(), gradient=gradient, alpha=diagonal, beta=beta, following=alpha)
 
 
 @solver(
@@ -132,28 +134,29 @@ def minres(A: Annotated[LinearOperator, SELF_ADJOINT], y: Tensor, x0: Tensor | N
     one, zero = torch.ones_like(beta), torch.zeros_like(beta)
     c, c_old, s, s_old = one, one, zero, zero
     inverse = inverse_old = one  # of ρ, by which w waits to be divided
-    floor, norm2 = X.eps * X.norm(y), zero
-    active = torch.ones_like(beta, dtype=torch.bool)
-    coupling = zero
+    floor, norm2, least2 = X.eps * X.norm(y), zero, (ROUNDING * X.eps) ** 2 * one
+    residual, active = beta, torch.ones_like(beta, dtype=torch.bool)
+    coupling = coupling2 = zero
     while True:
         xpay_(v_old, -coupling, A(v))
         alpha = X.inner(v, v_old).real
         axpy_(v_old, -alpha, v)
         below = normalize_(v_old, X)
-        delta = c * alpha - c_old * s * coupling
-        above, far = s * alpha + c_old * c * coupling, s_old * coupling
+        near, far = c_old * coupling, s_old * coupling
+        delta, above = torch.addcmul(c * alpha, s, near, value=-1), torch.addcmul(s * alpha, c, near)
         c_old, s_old = c, s
         xpay_(w_old, -far * inverse_old, v)
         axpy_(w_old, -above * inverse, w)
         w, w_old, inverse_old = w_old, w, inverse
         c, s, _, inverse = _rotation(delta, below)
-        norm2 = torch.maximum(norm2, alpha**2 + below**2 + coupling**2)
-        slope2 = delta**2 + (c_old * below) ** 2  # ‖A r‖² / ‖r‖² of the residual before this step
-        active = active & (slope2 > (ROUNDING * X.eps) ** 2 * norm2) & (eta.abs() > floor)
-        axpy_(x, torch.where(active, c * eta * inverse, 0), w)
+        below2, over = below * below, c_old * below
+        norm2 = torch.maximum(norm2, torch.addcmul(coupling2 + below2, alpha, alpha))
+        slope2 = torch.addcmul(delta * delta, over, over)  # ‖A r‖² / ‖r‖² of the residual before this step
+        active = active & (slope2 > least2 * norm2) & (residual > floor)
+        axpy_(x, (c * eta * inverse).masked_fill_(~active, 0), w)
         eta = torch.where(active, -s * eta, eta)
-        v_old, v, coupling = v, v_old, below
-        yield Step(x, residual=eta.abs(), alpha=alpha, beta=below)
+        v_old, v, coupling, coupling2, residual = v, v_old, below, below2, eta.abs()
+        yield Step(x, residual=residual, alpha=alpha, beta=below)
 
 
 @solver(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+import torch
 from torch import Tensor
 
 
@@ -24,4 +27,11 @@ def settled(gradient2: Tensor, residual2: Tensor, norm2: Tensor, data2: Tensor, 
     Tensor
         Boolean, shape ``(*batch,)``; false where something is NaN.
     """
-    return (gradient2 <= eps**2 * norm2 * residual2) | (residual2 <= eps**2 * data2)
+    unit = _unit(eps**2, norm2.dtype, norm2.device)
+    return (gradient2 <= unit * norm2 * residual2) | (residual2 <= unit * data2)
+
+
+@functools.cache
+def _unit(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a number as a tensor; to make one of it in every product takes longer than the product."""
+    return torch.tensor(value, dtype=dtype, device=device)
