@@ -42,6 +42,7 @@ NAMES: Mapping[str, str] = {
     "solution_norm": "norm of the solution, one value a candidate",
     "regularization": "regularization parameter, one value a candidate",
     "growth": "derivative of ‖x‖² by the logarithm of the parameter, one value a candidate",
+    "curvature": "curvature of ‖x‖ against ‖Ax − y‖ in logarithms, one value a candidate",
     "sensitivity": "norm of the derivative of x by the logarithm of the parameter, one value a candidate",
     "lost": "sum of 1 − φ over the filter factors φ, one value a candidate",
     "inner": "inner product ⟨y, y − Ax⟩, one value a candidate",

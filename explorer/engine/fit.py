@@ -70,9 +70,8 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
         raise SpecError(f"{rule.title} needs {why}", "rule")
     known = (*solver.traits.get("reports", ()), *solver.traits.get("on_request", ()), *_found(solver, offers))
     of_direct = rule.traits.get("of_direct", ()) if gives(solver) is Solution else ()
-    for name in of_direct:
-        if name not in known:
-            raise SpecError(f"{rule.title} needs the {NAMES[name]}, which {solver.title} does not report", "rule")
+    if of_direct and not {*of_direct} & {*known}:
+        raise SpecError(f"{rule.title} needs the {NAMES[of_direct[0]]}, which {solver.title} does not report", "rule")
     for need in rule.needs:
         if need.name in _REPORTED:
             if need.name not in known and not need.optional:
@@ -96,7 +95,7 @@ def refuse_rule(spec: RunSpec, offers: Mapping[str, Any]) -> None:
 #: what a solver reports of a candidate, and what the engine itself finds out about it
 _REPORTED = (
     "residual", "dof", "solution_norm", "regularization", "growth", "sensitivity", "inner", "log_lost", "iterated",
-    "lost", "left_out", "flat",
+    "lost", "left_out", "flat", "curvature",
 )  # fmt: skip
 _JUDGED = ("error", "whiteness")
 

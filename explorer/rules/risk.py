@@ -61,7 +61,7 @@ def upre(residual: Tensor, dof: Tensor, data_size: int, noise_norm: Tensor) -> T
     ],
     equation=r"\max\; \kappa(\lambda)\ \text{of}\ (\log\|A x_\lambda - y\|, \log\|x_\lambda\|)",
     picks="minimum",
-    of_direct=("growth", "regularization"),
+    of_direct=("growth", "curvature"),
     works="Curves with a clear corner; correlated noise does it less harm.",
     fails="Very smooth unknowns, which make no corner; as the noise falls, it does not find the best parameter.",
 )
@@ -71,25 +71,29 @@ def l_curve(
     growth: Tensor | None = None,
     regularization: Tensor | None = None,
     lost: Tensor | None = None,
+    curvature: Tensor | None = None,
 ) -> Tensor:
     """Take the corner of the curve of ‖x‖ against ‖Ax − y‖: its point of largest curvature.
 
     With ρ = ‖Ax − y‖², η = ‖x‖² and ′ for d/d log λ, stationarity gives ρ′ = −λ η′, so that second derivatives cancel:
-    ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})``.
+    ``κ = 2 λ (1 + η′/η + λ η′/ρ) / (ρ η |η′| (λ²/ρ² + 1/η²)^{3/2})`` for Tikhonov's method; other filters tell their
+    curvature. Truncation makes a staircase, which has none.
 
     Candidates that lose less than one degree of freedom are left out: there the curve has ended, and rounding bends it.
 
     Steps of an iteration are points and have no curvature. Of them the one of least product ‖x‖ ‖Ax − y‖ is taken,
     which a line of slope −1 meets first in logarithms (Regińska).
     """
+    if curvature is not None:
+        return torch.where(torch.as_tensor(True if lost is None else lost >= 1), -curvature, torch.inf)
     if growth is None or regularization is None:
         return residual * solution_norm
     rho, eta, weight = residual**2, solution_norm**2, regularization
     # in the ratios a = λη/ρ and s = η′/η, which have no unit
     a, s = weight * eta / rho, growth / eta
-    curvature = 2 * a * (1 + s + a * s) / (s.abs() * (a**2 + 1) ** 1.5)
+    kappa = 2 * a * (1 + s + a * s) / (s.abs() * (a**2 + 1) ** 1.5)
     bent = s < 0 if lost is None else (s < 0) & (lost >= 1)
-    return torch.where(bent, -curvature, torch.inf)
+    return torch.where(bent, -kappa, torch.inf)
 
 
 @rule(

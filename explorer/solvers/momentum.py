@@ -82,6 +82,14 @@ def heavy_ball(
         yield d.move(d.x + move)
 
 
+def _nesterov_filter(s: np.ndarray, k: int, norm: float, knobs: Mapping[str, Any]) -> np.ndarray:  # noqa: ARG001
+    left = ahead = np.ones_like(s)
+    for j in range(1, k + 1):
+        before, left = left, (1 - (s / norm) ** 2) * ahead
+        ahead = left + (j - 1) / (j + 2) * (left - before)
+    return 1 - left
+
+
 @solver(
     "Nesterov",
     papers=["Nesterov 1983: A method of solving a convex programming problem with convergence rate O(1/k²)"],
@@ -89,6 +97,7 @@ def heavy_ball(
     equation=r"x_{k+1} = z_k + \tfrac{1}{\|A\|^2} A^*(y - A z_k),\quad z_k = x_k + \beta_k (x_k - x_{k-1})",
     reports=("residual", "gradient"),
     per_step={"A": 1, "Aᴴ": 1},
+    filter=_nesterov_filter,
     differentiable=True,
     works="Smooth objectives: far fewer steps than gradient descent.",
     fails="Run on, it fits the noise, and sooner than plain gradient steps.",

@@ -25,9 +25,9 @@ from explorer.solvers.steps import Solution
 Operator = Annotated[LinearOperator, HAS_SVD]
 Weight = Annotated[float | Tensor, Log(0, 1e6, help="λ; the filter lets pass what lies well above √λ", batched=True)]
 REPORTS = ("residual", "dof", "solution_norm")
-CHANGES = ("sensitivity", "lost")
-#: returns the slope ``|dφ / d log λ|`` and, where no direction is kept whole, ``log(1 − φ)``
-More = Callable[[], tuple[Tensor, Tensor | None]]
+CHANGES = ("sensitivity", "lost", "curvature")
+#: returns the slope ``−dφ / d log λ``, that of the slope, and, where no direction is kept whole, ``log(1 − φ)``
+More = Callable[[], tuple[Tensor, Tensor, Tensor | None]]
 #: of filters below 1, whose solution is the mean of a Gaussian posterior
 LIKELIHOOD = ("inner", "log_lost")
 
@@ -40,20 +40,43 @@ def _solution(A: LinearOperator, y: Tensor, kept: Tensor, lost: Tensor, more: Mo
     solution = filtered(svd, safe_divide(kept, svd.s) * data, lost * data, outside, kept)
     if more is not None:
         axes, pairs = tuple(range(-svd.s.ndim, 0)), 2 if A.domain.is_complex else 1
-        slope, log = more()
-        change = safe_divide(torch.where(svd.s > 0, slope, 0), svd.s)
-        told = {"sensitivity": (change * data).abs().square().sum(axes).sqrt(), "lost": pairs * lost.sum(axes)}
+        slope, bend, log = more()
+        slope, bend = torch.where(svd.s > 0, slope, 0), torch.where(svd.s > 0, bend, 0)
+        data2, over2 = data.abs().square(), safe_divide(torch.ones_like(svd.s), svd.s) ** 2
+        told = {
+            "sensitivity": (slope**2 * over2 * data2).sum(axes).sqrt(),
+            "lost": pairs * lost.sum(axes),
+            "curvature": _curvature(kept, lost, slope, bend, data2, over2 * data2, outside, axes),
+        }
         if log is not None:
-            told["inner"] = (lost * data.abs().square()).sum(axes) + outside
+            told["inner"] = (lost * data2).sum(axes) + outside
             told["log_lost"] = pairs * torch.where(svd.s > 0, log, 0).sum(axes)
         batch = torch.as_tensor(solution.scalars["residual"]).shape
         solution.scalars |= {name: value.expand(batch) for name, value in told.items()}
     return solution
 
 
-def _decay(exponent: Tensor) -> Tensor:
-    """Return ``e^−t t``, minus the derivative of ``e^−t`` by log t; zero where t is infinite."""
-    return torch.where(exponent < torch.inf, exponent, 0) * torch.exp(-exponent)
+def _curvature(
+    kept: Tensor, lost: Tensor, slope: Tensor, bend: Tensor, data2: Tensor, size2: Tensor, outside: Tensor, axes: Any
+) -> Tensor:
+    """Return the curvature of ``(log ‖Ax − y‖, log ‖x‖)`` as λ falls, from φ and its derivatives by −log λ."""
+
+    def logarithm(value: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        rate = safe_divide(first, value)
+        return rate / 2, (safe_divide(second, value) - rate**2) / 2
+
+    rho = (lost**2 * data2).sum(axes) + outside, -2 * (lost * slope * data2).sum(axes)
+    u, du = logarithm(*rho, 2 * ((slope**2 - lost * bend) * data2).sum(axes))
+    eta = (kept**2 * size2).sum(axes), 2 * (kept * slope * size2).sum(axes)
+    v, dv = logarithm(*eta, 2 * ((slope**2 + kept * bend) * size2).sum(axes))
+    # the curve goes to the left and up, and its corner turns it to the right
+    return safe_divide(v * du - u * dv, (u**2 + v**2) ** 1.5)
+
+
+def _decay(exponent: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``e^−t t`` and ``e^−t t (1 − t)``, two derivatives of ``1 − e^−t`` by log t; zero where t is infinite."""
+    finite = torch.where(exponent < torch.inf, exponent, 0)
+    return finite * torch.exp(-finite), finite * (1 - finite) * torch.exp(-finite)
 
 
 def _over(value: Tensor, weight: Tensor) -> Tensor:
@@ -80,7 +103,7 @@ def showalter(A: Operator, y: Tensor, details: bool = False, *, regularization: 
     """Follow the gradient flow ``x' = Aᴴ(y − Ax)`` from zero until the time ``1/λ``."""
     s = A.svd().s
     time = _over(s**2, beside(regularization, s))
-    more = (lambda: (_decay(time), -time)) if details else None
+    more = (lambda: (*_decay(time), -time)) if details else None
     return _solution(A, y, -torch.expm1(-time), torch.exp(-time), more)
 
 
@@ -102,7 +125,7 @@ def landweber_filter(A: Operator, y: Tensor, details: bool = False, *, regulariz
     steps = -torch.log1p(-safe_divide(s**2, norm2.expand_as(s)).clamp(max=1))
     steps = steps.clamp(max=1e18)  # infinite in the strongest direction, which would spoil derivatives
     exponent = torch.where(steps > 0, _over(norm2, beside(regularization, s)) * steps, 0.0)
-    more = (lambda: (_decay(exponent), None)) if details else None
+    more = (lambda: (*_decay(exponent), None)) if details else None
     return _solution(A, y, -torch.expm1(-exponent), torch.exp(-exponent), more)
 
 
@@ -140,9 +163,10 @@ def wiener(
     power = s**2 * safe_divide(s, s.max().expand_as(s)) ** (2 * smoothness)
     weight = beside(regularization, s)
 
-    def more() -> tuple[Tensor, Tensor]:
+    def more() -> tuple[Tensor, Tensor, Tensor]:
         total = power + weight
-        return power * weight / total**2, (weight / total).log()
+        slope = power * weight / total**2
+        return slope, slope * (weight - power) / total, (weight / total).log()
 
     return _solution(
         A, y, safe_divide(power, power + weight), safe_divide(weight, power + weight), more if details else None
@@ -168,7 +192,7 @@ def nuclear_bias(A: Operator, y: Tensor, details: bool = False, *, regularizatio
     """
     s = A.svd().s
     kept = _over(s**2, beside(regularization, s)).clamp(max=1)
-    more = (lambda: (torch.where(kept < 1, kept, 0), None)) if details else None
+    more = (lambda: (torch.where(kept < 1, kept, 0), torch.where(kept < 1, kept, 0), None)) if details else None
     return _solution(A, y, kept, 1 - kept, more)
 
 
@@ -202,4 +226,5 @@ def spectral_bias(
     total = norm2 + weight
     kept = safe_divide(norm2, total).expand(*total.shape[: total.ndim - s.ndim], *s.shape)
     lost = safe_divide(weight, total).expand_as(kept)
-    return _solution(A, y, kept, lost, (lambda: (kept * lost, lost.log())) if details else None)
+    more = (lambda: (kept * lost, kept * lost * (lost - kept), lost.log())) if details else None
+    return _solution(A, y, kept, lost, more)

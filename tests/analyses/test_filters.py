@@ -37,7 +37,8 @@ METHODS = [
     {"name": "cgls"}, {"name": "cgls", **DAMPED}, {"name": "lsqr"}, {"name": "lsqr", **DAMPED},
     {"name": "conjugate_gradient"}, {"name": "landweber", "params": {"step_size": 1.7}},
     {"name": "heavy_ball", "params": {"step_size": 1.2, "momentum": 0.6}},
-    {"name": "chebyshev", "params": {"lower": 0.05}}, {"name": "minres"}, {"name": "lsmr"}, {"name": "lsmr", **DAMPED},
+    {"name": "chebyshev", "params": {"lower": 0.05}}, {"name": "nesterov"},
+    {"name": "minres"}, {"name": "lsmr"}, {"name": "lsmr", **DAMPED},
     {"name": "hybrid_lsqr"}, {"name": "hybrid_lsqr", "params": {"choice": "fixed", "regularization": 1e-2}},
 ]  # fmt: skip
 

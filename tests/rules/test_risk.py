@@ -239,6 +239,14 @@ def test_what_rules_need_of_a_filter_is_that_of_its_influence_matrix(seed, solve
     found = solvers[solver].function(A, y, details=True, regularization=weight).scalars
     change = (solve(y, weight * np.exp(h)) - solve(y, weight * np.exp(-h))) / (2 * h)
     assert float(found["sensitivity"]) == pytest.approx(float(change.norm()), rel=1e-6)
+    if solver != "nuclear_bias":  # whose filter has a kink
+        h, curve = 1e-3, []
+        for t in (-h, 0, h):
+            x = solve(y, weight * np.exp(-t))
+            curve.append((np.log(float((A(x) - y).norm())), np.log(float(x.norm()))))
+        (u, v), (uu, vv) = (np.subtract(curve[2], curve[0]) / (2 * h), np.diff(curve, 2, axis=0)[0] / h**2)
+        bent = (v * uu - u * vv) / (u**2 + v**2) ** 1.5
+        assert float(found["curvature"]) == pytest.approx(bent, rel=1e-3, abs=1e-4)
     H = (A.to_dense() @ solve(torch.eye(M).double(), weight).mT).numpy()
     assert float(found["lost"]) == pytest.approx(N - np.trace(H), rel=1e-9)
     if "inner" not in solvers[solver].traits["on_request"]:
@@ -279,3 +287,14 @@ def test_with_a_penalty_on_slopes_the_evidence_is_the_restricted_likelihood(seed
         ]
         assert float(found["sensitivity"]) == pytest.approx(float((both[1] - both[0]).norm()) / (2 * h), rel=1e-6)
     assert np.ptp(scores) < 1e-6  # the same but for a constant, whatever λ
+
+
+@every_seed
+def test_without_smoothness_the_wiener_filter_has_the_corner_of_tikhonov(seed):
+    """Both ways to a curvature, that of a general filter and the shorter one, agree."""
+    case = Dense(seed)
+    y = torch.from_numpy(case.y).expand(len(WEIGHTS), -1)
+    found = solvers["wiener"].function(case.A, y, details=True, regularization=torch.tensor(WEIGHTS), smoothness=0.0)
+    np.testing.assert_allclose(
+        -found.scalars["curvature"].numpy(), case.scored("l_curve", WEIGHTS), rtol=1e-6, atol=1e-9
+    )
