@@ -259,6 +259,10 @@ def compared(runs: Mapping[str, Run]) -> list[Note]:
     return notes
 
 
+#: rules that do not apply of which the reasons are told
+_FEW = 3
+
+
 def chosen(found: RuleComparison) -> list[Note]:
     """Say what parameter rules chose, of the first sample."""
     rows = {name: (float(np.reshape(found.value(name), -1)[0])) for name in found.chosen}
@@ -284,8 +288,9 @@ def chosen(found: RuleComparison) -> list[Note]:
     if lost:
         notes.append(Note("warn", "Found nothing", f"{', '.join(lost)}: no candidate satisfies the rule."))
     if found.refused:
-        titles = ", ".join(rules[name].title for name in found.refused)
-        notes.append(Note("plain", "Do not apply here", f"{titles}."))
+        titles = ", ".join(rules[name].title for name in found.refused) + "."
+        few = " ".join(f"{why.rstrip('.')}." for why in found.refused.values())
+        notes.append(Note("plain", "Do not apply here", few if len(found.refused) <= _FEW else titles))
     solver = solvers[found.spec.solver.name].title
     what = "steps" if found.along == "steps" else f"values of the {knob}"
     drawn = f"{solver} at {len(found.values)} {what}, and what each rule picks."
