@@ -87,6 +87,11 @@ class ParameterPanel(ipywidgets.Box):
         super().__init__([bar, self.walk])
         self.add_class("ex-parameter")
 
+    def close(self) -> None:
+        """End a sweep under way and close the panel."""
+        self._going = None
+        super().close()
+
     def look(self, on: bool) -> None:
         """Say whether the tab is open."""
         (self.remove_class if on else self.add_class)("ex-hidden")

@@ -216,7 +216,8 @@ def test_a_sweep_can_be_ended_and_leaves_nothing(looking, monkeypatch):
     assert panel.found is not None
 
 
-def test_another_setting_ends_a_sweep_that_would_be_of_the_old_ones(looking, monkeypatch):
+@pytest.mark.parametrize("end", ["another setting", "close"])
+def test_a_sweep_that_nobody_waits_for_ends(looking, monkeypatch, end):
     panel, begun, ended = looking._screen.parameter, threading.Event(), threading.Event()
 
     def endless(*_, watch, **__):
@@ -230,6 +231,10 @@ def test_another_setting_ends_a_sweep_that_would_be_of_the_old_ones(looking, mon
     monkeypatch.setattr(parameter, "compare_rules", endless)
     panel.button.click()
     assert begun.wait(30)
+    if end == "close":
+        looking.close()
+        assert ended.wait(30)
+        return
     report(looking, id="noise.params.level", value=0.2)
     assert ended.wait(30)
     assert looking.wait(60)
