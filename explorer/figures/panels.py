@@ -245,8 +245,15 @@ def after(
     signed = view.part != "modulus" or not (isinstance(aligned, torch.Tensor) and aligned.is_complex())
     return (
         Panel(title, shown, low, high, note=_quality(aligned, reference), reference=truth, colours=colours),
-        Panel("Error", error, -limit if signed else 0.0, limit, signed=signed),
+        Panel("Error", error, -limit if signed else 0.0, limit, signed=signed, note=_sign(error) if signed else ""),
     )
+
+
+def _sign(error: NDArray[np.floating] | None) -> str:
+    """Say how to read the sign of an error: by the colours of a picture, or by what a curve is."""
+    if error is None:
+        return ""
+    return "red: too high, blue: too low" if error.ndim == 2 else "reconstruction − truth"
 
 
 def _ndim(problem: Problem) -> int | None:

@@ -70,8 +70,8 @@ def pdhg(
     r"\sigma_{k+1} = \sigma_k/\theta_k",
     reports=("residual", "step_size"),
     per_step={"A": 1},
-    works="Objectives that are strongly convex in one of their two parts: faster there than PDHG.",
-    fails="Without that curvature, or with one that is over-stated, nothing is gained.",
+    works="Operators without a null space, such as the identity of denoising: faster there than PDHG.",
+    fails="Operators with a null space: nothing is gained over PDHG there.",
 )
 def accelerated_pdhg(
     A: Annotated[LinearOperator, GRAM_SVD],

@@ -77,11 +77,11 @@ def text(value: str = "", *classes: str) -> ipywidgets.HTML:
     return made
 
 
-def notes_html(notes: Sequence[Note], most: int = 5) -> str:
-    """Return notes as cards, with a way to the tab that shows it; those after the first `most` are folded."""
+def notes_html(notes: Sequence[Note], most: int = 5, here: str = "") -> str:
+    """Return notes as cards, with a way to the tab that shows it, unless it is `here`; all but `most` are folded."""
     cards = [
         f'<div class="ex-note ex-{html.escape(n.kind)}"><b>{html.escape(set_well(n.title))}</b>'
-        f"<p>{html.escape(set_well(n.text))}{_leads_to(n) if n.tab else ''}</p></div>"
+        f"<p>{html.escape(set_well(n.text))}{_leads_to(n) if n.tab not in ('', here) else ''}</p></div>"
         for n in notes
     ]
     rest = len(cards) - most

@@ -376,7 +376,7 @@ class Screen:
         elif self._selected == "Convergence" and self.run is not None and self.shown == self.run.spec:
             if self._chart is not None:
                 self._chart.show(convergence(self.run, self._dark, self._step))
-            self.notes.value = notes_html(self._explanations(self.run), most=3)
+            self.notes.value = notes_html(self._explanations(self.run), most=3, here=self._selected)
 
     def _explanations(self, run: Run) -> list[Note]:
         """Return the notes of a result; one that was cancelled after its stop says that as well."""

@@ -61,9 +61,9 @@ class Viewing:
     def _fill(self) -> None:
         view, rows = self.view, []
         if self._slices > 1:
-            last = self._slices - 1
-            at = min(view.slice, last)
-            rows.append(_row("slice", "int", "Slice", at, low=0, high=last, step=1, unit=f"of {self._slices}"))
+            count = self._slices
+            at = min(view.slice + 1, count)  # people count from one
+            rows.append(_row("slice", "int", "Slice", at, low=1, high=count, step=1, unit=f"of {count}"))
         if self._complex:
             rows.append(_row("part", "choice", "Complex values", view.part, choices=list(PARTS)))
         if self._full:
@@ -102,7 +102,7 @@ class Viewing:
             return dataclasses.replace(self.view, scale="chosen", low=self._ends[0], high=self._ends[1])
         allowed: dict[str, Any] = {"scale": SCALES, "part": dict.fromkeys(PARTS), "colours": dict.fromkeys(TABLES)}
         if name == "slice":
-            return dataclasses.replace(self.view, slice=min(max(round(float(value)), 0), self._slices - 1))
+            return dataclasses.replace(self.view, slice=min(max(round(float(value)), 1), self._slices) - 1)
         if value not in allowed[name]:
             raise ValueError(name)
         return dataclasses.replace(self.view, **{name: allowed[name][value] or value})

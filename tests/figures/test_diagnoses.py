@@ -122,6 +122,7 @@ def test_what_to_beware_of_comes_first_and_says_where_it_is_seen():
     assert f"{len(notes) - 2} more" in page
     assert "<details" not in notes_html(notes[:2], most=2)
     assert 'data-ex-tab="Convergence"' in page
+    assert 'data-ex-tab="Convergence"' not in notes_html(notes, here="Convergence")
 
 
 def test_sentences_are_set_as_print_sets_them():

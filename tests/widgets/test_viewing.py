@@ -96,11 +96,11 @@ def test_a_volume_is_seen_slice_by_slice_without_solving(make):
     run = w.run().result(60)
     count = run.x.shape[0]
     row = offered(w)["slice"]  # whatever the tab
-    assert (row["low"], row["high"], row["unit"]) == (0, count - 1, f"of {count}")
+    assert (row["low"], row["high"], row["unit"]) == (1, count, f"of {count}")
     costs = dict(run.costs)
-    say(w, id="slice", value=count // 2)
+    say(w, id="slice", value=count // 2 + 1)
     w._screen.tabs.selected = TABS.index("Code")
-    assert offered(w)["slice"]["value"] == count // 2
+    assert offered(w)["slice"]["value"] == count // 2 + 1
     shown = w._screen._panels["Truth"].array
     np.testing.assert_array_equal(shown, run.x_true[count // 2].numpy())
     np.testing.assert_array_equal(w._screen._panels["Reconstruction"].array, run.x[count // 2].numpy())
