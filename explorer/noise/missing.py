@@ -22,6 +22,7 @@ LINES = {"columns": -2, "rows": -1}
     name="missing",
     equation=r"y_i = (A x)_i + n_i \;\text{or, a share}\; p,\; 0",
     papers=["Rubin 1976: Inference and missing data"],
+    works="Dead pixels, detectors that failed, views that were not taken.",
     biased=True,
     whitening=0.3,  # a datum that is missing tells nothing: the variance of all is 1 − p
 )

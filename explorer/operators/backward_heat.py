@@ -21,6 +21,7 @@ Signal = Annotated[Space, SIGNAL]
 @operator(
     "Backward heat equation",
     papers=["John 1955: Numerical solution of the equation of heat conduction for preceding times"],
+    finer={},
     equation=r"u_t = u_{xx},\ u_x = 0 \text{ at the ends},\ A u(0) = u(T)",
     works="Short times.",
     fails="Longer times: singular values fall faster than exponentially, and only the coarse course remains.",

@@ -48,6 +48,7 @@ def dense(
 @operator(
     "Shaw",
     papers=["Shaw 1972: Improvement of the resolution of an instrument by numerical solution", PAPER],
+    finer={},
     equation=r"K(s,t) = (\cos s + \cos t)^2 \left(\frac{\sin u}{u}\right)^2,\ u = \pi(\sin s + \sin t)",
     works="Lessons: a tiny problem that shows Picard's condition.",
     fails="About ten of its singular values are above rounding noise of a millionth.",
@@ -154,6 +155,7 @@ def deriv2_data(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
 @operator(
     "Inverse heat equation",
     papers=["Carasso 1982: Determining surface temperatures from interior observations", PAPER],
+    finer={},
     equation=r"K(s,t) = k(s-t),\ k(t) = \frac{t^{-3/2}}{2\kappa\sqrt\pi} e^{-1/(4\kappa^2 t)}",
 )
 def heat(
@@ -185,6 +187,7 @@ def heat_solution(n: int) -> Tensor:
 @operator(
     "Gravity surveying",
     papers=["Wing & Zahrt 1991: A Primer on Integral Equations of the First Kind", PAPER],
+    finer={},
     equation=r"K(s,t) = d\,(d^2 + (s-t)^2)^{-3/2}",
 )
 def gravity(

@@ -61,6 +61,7 @@ def baart_data(n: int) -> Tensor:
     "Fox & Goodwin",
     name="foxgood",
     papers=["Fox & Goodwin 1953: The numerical solution of non-singular linear integral equations", PAPER],
+    finer={},
     equation=r"K(s,t) = \sqrt{s^2 + t^2}",
 )
 def foxgood(domain: Signal) -> DenseMatrix:
@@ -253,6 +254,7 @@ def parallax_data() -> Tensor:
 @operator(
     "Abel transform",
     papers=["Dasch 1992: One-dimensional tomography: a comparison of Abel, onion-peeling, and filtered backprojection"],
+    finer={},
     equation=r"g(s) = 2 \int_s^1 \frac{f(r)\, r\, dr}{\sqrt{r^2 - s^2}}",
 )
 def abel(domain: Signal) -> DenseMatrix:
