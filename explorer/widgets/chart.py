@@ -250,5 +250,6 @@ def _layout(figure: go.Figure) -> dict[str, Any]:
     for axis in ("xaxis", "yaxis"):
         given = layout.get(axis, {})
         mode = "array" if "tickvals" in given else "linear" if "dtick" in given else "auto"
-        layout[axis] = {**given, "tickmode": mode}
+        usual = {"showticklabels": True, "tickformat": ""}  # what an older figure had otherwise would stay
+        layout[axis] = {**usual, **given, "tickmode": mode}
     return {"shapes": [], "annotations": [], "font": {"color": "#000"}, **layout, "template": "none"}

@@ -101,6 +101,15 @@ def test_of_figures_in_quick_succession_the_newest_is_drawn_and_nobody_waits(cha
     assert drawn == [1.0, 4.0]
 
 
+def test_axes_of_an_older_figure_leave_nothing_behind(chart):
+    """A figure that says why it is empty has no numbers at its axes; the next one has them again."""
+    show(chart, figure(1.0).update_layout(xaxis={"showticklabels": False, "tickformat": "~g"}))
+    assert chart.widget.layout.xaxis.showticklabels is False
+    show(chart, figure(2.0))
+    assert chart.widget.layout.xaxis.showticklabels is True
+    assert not chart.widget.layout.xaxis.tickformat
+
+
 def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
     show(chart, figure(1.0))
     chart.widget.layout.xaxis = {"autorange": False, "range": [1, 2]}
