@@ -28,7 +28,7 @@ class Misfit:
     Attributes
     ----------
     values : NDArray
-        ``(y − A x) / σ``, real and imaginary parts as two numbers, shape ``(m,)``.
+        ``(y − A x) / σ`` of the data that are there, real and imaginary parts as two numbers, shape ``(m,)``.
     ratio : float
         Their mean square, χ² / m: 1 is expected, for white Gaussian noise to within ``√(2 / m)``.
     sentence : str
@@ -64,9 +64,10 @@ def misfit(problem: Problem, x: Any) -> Misfit:
     predicted = model.forward(x)
     if not float(noise.expected_norm(predicted, space).max()):
         raise SpecError("there is no noise to measure the misfit by: choose a noise model")
-    white = noise.whiten(y, predicted, space)
+    white, told = noise.whiten(y, predicted, space), noise.tells(y).expand_as(predicted)
     for _ in space.batch(white):
-        white = white[0]
+        white, told = white[0], told[0]
+    white = white[told]
     values = torch.view_as_real(white * math.sqrt(2)) if white.is_complex() else white
     made = values.flatten().double().cpu().numpy()
     ratio, room = float(np.mean(made**2)), 3 * math.sqrt(2 / len(made))

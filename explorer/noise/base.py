@@ -95,6 +95,10 @@ class NoiseModel:
         """Return ``y − clean`` transformed to unit variance an entry."""
         raise NotImplementedError
 
+    def tells(self, y: Tensor) -> Tensor:
+        """Return which data tell of the truth, shape of `y`: all, unless some are missing."""
+        return torch.ones_like(y, dtype=torch.bool)
+
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Any:
         """Return the model on another device or in another precision."""
         return convert(self, device, dtype)

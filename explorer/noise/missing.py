@@ -67,8 +67,9 @@ class MissingNoise(Levelled):
         """Return noise of the share of zeros, and of the level of the others where three neighbours are measured."""
         self.check(y, noisy=True)
         made = copy.copy(self)
-        made.fraction = (y == 0).sum(dims(space)) / space.size
-        return made.absolute(roughness(torch.where(y == 0, torch.nan, y), space))
+        there = self.tells(y)
+        made.fraction = 1 - there.sum(dims(space)) / space.size
+        return made.absolute(roughness(torch.where(there, y, torch.nan), space))
 
     def sample(self, clean: Tensor, rng: Rng) -> Tensor:
         """Return ``clean + σ n``, and zero where a uniform number, one a datum or a line, is below p."""
@@ -90,4 +91,8 @@ class MissingNoise(Levelled):
 
     def whiten(self, y: Tensor, clean: Tensor, space: Space) -> Tensor:
         """Return ``(y − A x) / σ``, and zero for a datum that is missing."""
-        return torch.where(y == 0, 0, super().whiten(y, clean, space))
+        return torch.where(self.tells(y), super().whiten(y, clean, space), 0)
+
+    def tells(self, y: Tensor) -> Tensor:
+        """Return which data are not exactly zero."""
+        return y != 0

@@ -79,3 +79,13 @@ def test_a_signal_is_drawn_whole():
     problem = ex.build(ex.RunSpec(problem={"name": "blocks", "params": {"size": 64}}, operator="gaussian_blur"))
     panels = {p.title: p for p in (*before(problem), *after(problem, torch.zeros(64)))}
     assert all(len(t.x) == 64 for t in ex.figures.profile(panels).data)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_data_that_are_missing_count_neither_as_fitted_nor_as_left(seed):
+    spec = ex.RunSpec(problem={"name": "camera", "params": {"size": 32}}, noise="missing", seed=seed, dtype="float64")
+    problem = ex.build(spec)
+    found = ex.figures.misfit(problem, problem.x_true)
+    assert len(found.values) == int((problem.y != 0).sum()) < problem.codomain.size
+    assert abs(found.ratio - 1) < 5 * (2 / len(found.values)) ** 0.5
+    assert "as large as the noise" in found.sentence

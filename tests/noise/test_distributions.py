@@ -8,7 +8,7 @@ import torch
 import explorer as ex
 from explorer.engine.build import build
 from explorer.linalg import Blocks, Rng, Space
-from tests.support import assert_close, every_seed
+from tests.support import assert_close, assert_same_bits, every_seed
 
 SPACE = Space((5, 6), torch.float64)
 NOISES = ex.catalogue.noises
@@ -332,6 +332,7 @@ def test_what_is_missing_and_the_level_of_the_rest_are_found_in_the_data(seed, p
     y = model.sample(ramp, Rng(seed, "missing"))
     found = model.estimate(y, space)
     assert_close(found.fraction, (y == 0).double().mean(), 10)
+    assert_same_bits(model.tells(y), y != 0)
     assert abs(float(found.level / model.level) - 1) < 0.1
 
 

@@ -126,3 +126,18 @@ def test_the_slope_for_the_l_curve_is_that_by_differences(seed):
     told = solve(weights, True)
     np.testing.assert_allclose(told["growth"], (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
     assert torch.equal(told["regularization"], weights)
+
+
+@support.every_seed
+def test_until_the_monotone_error_rule_stops_what_is_penalised_comes_nearer_to_the_truth(seed):
+    """``‖L(x_λ − x)‖`` falls with λ as long as the rule, told the exact norm of the noise, goes on: a theorem."""
+    A, L, _ = case(seed)
+    truth = torch.linspace(0, 2, N).double().cos()
+    noise = 0.02 * support.normal((M,), seed + 11)
+    weights = torch.logspace(2, -8, 120, dtype=torch.float64)
+    y = (A(truth) + noise).expand(len(weights), -1)
+    found = solvers["general_tikhonov"].function(A, y, details=True, operator=L, regularization=weights)
+    going = int((found.scalars["iterated"] <= noise.norm()).int().argmax())
+    error = L(found.x - truth).norm(dim=-1)
+    assert going > 20
+    assert (error[: going + 1].diff() < 0).all()

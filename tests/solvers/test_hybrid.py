@@ -306,6 +306,21 @@ def test_samples_are_apart_and_scale_with_the_data(name):
             support.assert_same_bits(other.x, factor * one)
 
 
+def test_the_evidence_keeps_samples_apart_and_scales_with_the_data():
+    A, y = asked()
+    told = {"choice": "evidence", "rng": Rng(0, "probe")}
+    plain = [s.x.clone() for s in steps("hybrid_lsqr", A, y, 6, **told)]
+    for mate in (0.0, torch.nan, 1e20):
+        crowd = y.clone()
+        crowd[0] = mate
+        for one, other in zip(plain, steps("hybrid_lsqr", A, crowd, 6, **told), strict=True):
+            support.assert_same_bits(other.x[1:], one[1:])
+    for factor in (2.0**-20, 2.0**20):
+        for one, other in zip(plain, steps("hybrid_lsqr", A, factor * y, 6, **told), strict=True):
+            support.assert_same_bits(other.x, factor * one)
+    assert steps("hybrid_lsqr", A.to("meta"), y.to("meta"), 1, **told)[0].x.is_meta
+
+
 @pytest.mark.parametrize("name", [*HYBRID, "bicgstab", "fgmres"])
 def test_they_stay_where_they_are_when_there_is_nothing_left_to_find(name):
     A, y = asked()
