@@ -254,7 +254,7 @@ def point_response(
         title = solvers[solver].title if solver in solvers else repr(solver)
         raise SpecError(
             f"{title} has no point response: it is no linear method that tells its filter, and what it makes of a "
-            "point depends on everything around it; run 'cgls' or 'tikhonov' to see one",
+            "point depends on everything around it; run CGLS or Tikhonov to see one",
             "solver",
         )
     if not SINGLE.admits(A):

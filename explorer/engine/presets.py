@@ -7,7 +7,7 @@ from pathlib import Path
 
 from explorer.engine.spec import RunSpec
 
-_WORDS = {"mri": "MRI", "picard": "Picard"}
+_WORDS = {"mri": "MRI", "picard": "Picard", "ground": "ground,"}
 
 
 @functools.cache

@@ -61,10 +61,13 @@ def _never_reached(run: Run) -> Note | None:
     if not ratio.min() > wanted["tau"]:
         return None
     later = ratio[len(ratio) // 2]
+    penalty = run.spec.prior.name != "none" or any(run.spec.solver.params.get(k) for k in ("damping", "regularization"))
+    held = "the penalty weighs too much, " if penalty else ""
     why = (
         "it still falls: give it more steps."
         if ratio[-1] < 0.97 * later
-        else "it falls no further: the noise level is under-stated, or the model is not the one that made the data."
+        else f"it falls no further: {held}the noise level is under-stated, or the model is not the one that made the "
+        "data."
     )
     said = f"After {len(ratio):,} steps ‖Ax − y‖ is {ratio[-1]:.3g} × the expected noise norm, and {why}"
     return Note("warn", "The discrepancy principle was never reached", said, "Convergence")

@@ -262,10 +262,12 @@ def _counted(X: Any, Y: Space) -> Note:
     if m < n:
         return Note(
             "warn", "Fewer data than unknowns",
-            f"{m / n:.2g} for each. Many unknowns explain them: what is known beforehand, or a method, has to choose.",
+            f"{m / n:.2g} data for each unknown. Many unknowns explain them: what is known beforehand, or a method, "
+            "has to choose.",
         )  # fmt: skip
     title = "More data than unknowns" if m > n else "As many data as unknowns"
-    said = f"{m / n:.3g} for each. Even so, noise can drown some directions: the spectrum tells which."
+    each = "One datum" if m == n else f"{m / n:.3g} data"
+    said = f"{each} for each unknown. Even so, noise can drown some directions: the spectrum tells which."
     return Note("plain", title, said)
 
 

@@ -41,6 +41,10 @@ def test_the_discrepancy_principle_is_never_reached_with_a_wrong_model(seed, fie
     assert title in titles(wrong)
     note = next(n for n in explain(wrong) if n.title == title)
     assert "or the model is not the one that made the data" in note.text
+    assert "penalty" not in note.text
+    heavy = ex.run(spec.replace(prior={"name": "tv", "params": {"weight": 100.0}}, solver="pdhg", stop=steps(300)))
+    if field == "rule":
+        assert "the penalty weighs too much" in next(n for n in explain(heavy) if n.title == title).text
     few = ex.run(spec.replace(solver="landweber", noise={"name": "gaussian", "params": {"level": 1e-4}}))
     assert "it still falls: give it more steps" in next(n for n in diagnoses(few) if n.title == title).text
 
