@@ -85,7 +85,8 @@ def compare_rules(
     knob, power = component.traits["tunes"]
     domain = problem.domain
     params = shaped(component, spec.solver.params, problem.batch, domain.dtype, domain.device)
-    component.bind(problem.offers, params)  # refuses what has no decomposition
+    if (lacking := component.lacking(problem.offers)) is not None:
+        raise SpecError(f"{lacking[1]}: compare the rules on an iteration, along='steps'", "solver")
     A = problem.offers["A"]
     judges, refused = {}, {}
     for name, given in wanted(rules_).items():

@@ -298,3 +298,9 @@ def test_without_smoothness_the_wiener_filter_has_the_corner_of_tikhonov(seed):
     np.testing.assert_allclose(
         -found.scalars["curvature"].numpy(), case.scored("l_curve", WEIGHTS), rtol=1e-6, atol=1e-9
     )
+
+
+def test_without_a_decomposition_the_comparison_says_what_to_do():
+    spec = ex.RunSpec(problem={"name": "shepp_logan", "params": {"size": 16}}, operator="radon", solver="cgls")
+    with pytest.raises(ex.SpecError, match="and Radon transform is not: compare the rules on an iteration"):
+        ex.compare_rules(spec)
