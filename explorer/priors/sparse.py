@@ -30,6 +30,9 @@ def basis_of(domain: Space, name: str) -> LinearOperator | None:
 
 def soft_threshold(x: Tensor, threshold: float | Tensor) -> Tensor:
     """Return ``x`` with its modulus reduced by `threshold` (one value a sample), and 0 below it; phases are kept."""
+    if not x.is_complex():
+        threshold = torch.as_tensor(expand(threshold, x), dtype=x.dtype, device=x.device)
+        return x - torch.minimum(torch.maximum(x, -threshold), threshold)
     modulus = x.abs()
     return x * safe_divide((modulus - expand(threshold, x)).clamp(min=0), modulus)
 
@@ -37,7 +40,8 @@ def soft_threshold(x: Tensor, threshold: float | Tensor) -> Tensor:
 def onto_ball(z: Tensor, modulus: Tensor, radius: float | Tensor) -> Tensor:
     """Return `z`, whose groups have this `modulus`, projected onto balls of `radius` (one value a sample)."""
     radius = torch.as_tensor(expand(radius, z), dtype=modulus.dtype, device=z.device)
-    return z * safe_divide(radius.expand_as(modulus), torch.maximum(modulus, radius))
+    least = torch.finfo(modulus.dtype).tiny  # with it nothing is divided by zero where the radius is 0
+    return z * (radius / torch.maximum(modulus, radius.clamp(min=least)))
 
 
 @prior(
