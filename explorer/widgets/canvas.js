@@ -286,6 +286,7 @@ function render({ model, el }) {
   const turns = turner(el, model, () => soon());
   el.append(frame, caption);
 
+  let told = model.get("frame");
   let waiting = 0;
   const soon = () => {
     waiting ||= requestAnimationFrame(() => {
@@ -312,6 +313,7 @@ function render({ model, el }) {
     if (kind === "curves") paintCurves(canvas, model);
     look.point();
     parts.draw();
+    if (model.get("frame") !== told) model.send({ frame: (told = model.get("frame")) });
   };
   model.on("change", soon);
   const resized = new ResizeObserver(soon);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from explorer.figures.colours import DIVERGING, DIVERGING_DARK, GRAY, table
 from explorer.figures.panels import Panel, coarseness, quantised
 
 HERE = Path(__file__).parent
+#: frames of a run that may be on their way to a page that paints, and seconds after which no answer is waited for
+AHEAD, PATIENCE = 2, 1.0
 
 
 class Picture(anywidget.AnyWidget):
@@ -32,6 +36,8 @@ class Picture(anywidget.AnyWidget):
         Rows and columns of the image, or number and length of the curves.
     pixels, table, table_dark : bytes
         Indices of colours, and 256 × 3 colours for a light and a dark page (the same if empty).
+    frame : int
+        Number of the newest frame of a run under way; a page answers ``{"frame": number}`` when it has painted it.
     coarse : int
         Pixels of the image to one of `pixels` along a side: above 1 they are means of squares.
     curves : bytes
@@ -60,6 +66,7 @@ class Picture(anywidget.AnyWidget):
     kind = traitlets.Unicode("empty").tag(sync=True)
     shape = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(0, 0)).tag(sync=True)
     pixels = traitlets.Bytes(b"").tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
     coarse = traitlets.Int(1).tag(sync=True)
     table = traitlets.Bytes(GRAY.tobytes()).tag(sync=True)
     table_dark = traitlets.Bytes(b"").tag(sync=True)
@@ -77,6 +84,21 @@ class Picture(anywidget.AnyWidget):
     second_title = traitlets.Unicode("").tag(sync=True)
     second_note = traitlets.Unicode("").tag(sync=True)
     parts: Any = traitlets.List().tag(sync=True)
+
+    _painted: int | None = None  # the newest frame that a page has painted
+    _sent = 0.0  # when the newest was sent
+
+    @property
+    def behind(self) -> bool:
+        """Whether a page has yet to paint what it was sent: more would queue up, and all that follows with it."""
+        waits = self._painted is not None and self.frame - self._painted >= AHEAD
+        return waits and time.monotonic() - self._sent < PATIENCE
+
+    def _handle_custom_msg(self, content: Mapping[str, Any], buffers: Any) -> None:
+        if isinstance(content.get("frame"), int):
+            self._painted = content["frame"]
+        else:
+            super()._handle_custom_msg(content, buffers)
 
     def show(self, panel: Panel, second: Panel | None = None, going: bool = False) -> None:
         """Draw a panel, and a second image that takes turns with it: one message, whatever it changes.
@@ -96,6 +118,8 @@ class Picture(anywidget.AnyWidget):
             "low": float(panel.low),
             "high": float(panel.high),
         }
+        if going:
+            values["frame"], self._sent = self.frame + 1, time.monotonic()
         if panel.array is None:
             values |= {"kind": "empty", "shape": (0, 0), "pixels": b"", "curves": b""}
         elif panel.array.ndim == 2:

@@ -395,7 +395,7 @@ class Explorer(ipywidgets.VBox):
     def _updated(self, job: Job, s: Snapshot) -> None:
         """Draw a snapshot, in the job's thread."""
         with self._lock:
-            if job is not self._job or job.problem is None:
+            if job is not self._job or job.problem is None or self._screen.pictures["Reconstruction"].behind:
                 return
             if job.problem is not self._screen.problem and job.spec == self._spec:
                 self._screen.show_problem(job.problem)

@@ -8,6 +8,7 @@ import pytest
 
 from explorer.engine.driver import Snapshot
 from explorer.figures.panels import Panel, quantised
+from explorer.widgets import canvas
 from explorer.widgets.screen import TABS
 from tests.widgets.page import report
 
@@ -83,3 +84,25 @@ def test_squares_at_the_end_of_a_coarse_picture_are_smaller(shape):
     found = quantised(Panel("x", array, 0.0, 255.0), 3)
     expected = [[array[i : i + 3, j : j + 3].mean() for j in range(0, shape[1], 3)] for i in range(0, shape[0], 3)]
     assert np.abs(found - np.array(expected)).max() <= 0.5
+
+
+def test_a_page_that_has_yet_to_paint_is_sent_no_more_frames(make, sent, monkeypatch):
+    w = make(problem={"name": "shepp_logan", "params": {"size": 32}}, stop={"name": "budget", "params": {"steps": 3}})
+    job = w.run()
+    run, picture = job.result(60), w._screen.pictures["Reconstruction"]
+
+    def frames(steps):
+        sent.clear()
+        for step in steps:
+            w._updated(job, Snapshot(step, run.x + 0.01 * step, run.history, 0.5, 0.1, 0.1, {"A": step}))
+        return [widget.title for widget, changed, _ in sent if widget is picture and "frame" in changed]
+
+    monkeypatch.setattr(canvas, "PATIENCE", 60.0)
+    assert len(frames(range(1, 5))) == 4  # nobody has answered yet: perhaps nobody looks
+    picture._handle_custom_msg({"frame": picture.frame}, None)
+    assert len(frames(range(5, 9))) == canvas.AHEAD
+    picture._handle_custom_msg({"frame": picture.frame}, None)
+    assert frames([9]) == ["Reconstruction, step 9"]
+    picture._handle_custom_msg({"frame": picture.frame - 2}, None)
+    monkeypatch.setattr(canvas, "PATIENCE", 0.0)  # an answer that does not come is not waited for
+    assert len(frames(range(10, 13))) == 3
