@@ -187,7 +187,7 @@ def test_of_a_truncated_expansion_the_last_part_is_least(seed):
 
 
 def test_without_a_decomposition_a_comparison_is_refused():
-    with pytest.raises(ex.SpecError, match="needs"):
+    with pytest.raises(ex.SpecError, match="and Radon transform is not: compare the rules on an iteration"):
         ex.compare_rules(SPEC.replace(operator="radon"))
 
 
@@ -298,9 +298,3 @@ def test_without_smoothness_the_wiener_filter_has_the_corner_of_tikhonov(seed):
     np.testing.assert_allclose(
         -found.scalars["curvature"].numpy(), case.scored("l_curve", WEIGHTS), rtol=1e-6, atol=1e-9
     )
-
-
-def test_without_a_decomposition_the_comparison_says_what_to_do():
-    spec = ex.RunSpec(problem={"name": "shepp_logan", "params": {"size": 16}}, operator="radon", solver="cgls")
-    with pytest.raises(ex.SpecError, match="and Radon transform is not: compare the rules on an iteration"):
-        ex.compare_rules(spec)
