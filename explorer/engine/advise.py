@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -341,20 +341,34 @@ def estimate(spec: RunSpec) -> Estimate:
     SpecError
         If the parts do not go together.
     """
-    shadow = build(spec.replace(device="meta"))
-    component = solvers[spec.solver.name]
-    per_step = component.traits.get("per_step") or {}
+    taken = _without_time(spec)
+    per_step = solvers[spec.solver.name].traits.get("per_step") or {}
+    if taken.refusal or not per_step:
+        return taken
+    return replace(taken, seconds=_seconds(spec, per_step, taken.steps))
+
+
+def refuse_too_large(spec: RunSpec) -> None:
+    """Refuse a run that cannot fit into memory; nothing is built but shapes.
+
+    Raises
+    ------
+    SpecError
+        If it cannot, with what is needed and what is free, or if the parts do not go together.
+    """
+    if refusal := _without_time(spec).refusal:
+        raise SpecError(refusal.rstrip("."))
+
+
+def _without_time(spec: RunSpec) -> Estimate:
+    per_step = solvers[spec.solver.name].traits.get("per_step") or {}
     steps = largest_step(spec.stop.as_dict()) if per_step else 1
-    needed = memory(spec, shadow, steps)
-    free = available(spec.device)
-    if free is not None and needed > free:
-        refusal = (
-            f"It cannot fit: about {_bytes(needed)} are needed and {_bytes(free)} are free; choose a smaller size, "
-            "fewer snapshots or draws, or float32."
-        )
-        return Estimate(steps, None, needed, free, refusal)
-    seconds = _seconds(spec, per_step, steps) if per_step else None
-    return Estimate(steps, seconds, needed, free)
+    needed, free = memory(spec, build(spec.replace(device="meta")), steps), available(spec.device)
+    refusal = "" if free is None or needed <= free else (
+        f"It cannot fit: about {_bytes(needed)} are needed and {_bytes(free)} are free; choose a smaller size, "
+        "fewer snapshots or draws, or float32."
+    )  # fmt: skip
+    return Estimate(steps, None, needed, free, refusal)
 
 
 def memory(spec: RunSpec, problem: Problem, steps: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from explorer.engine.advise import refuse_too_large
 from explorer.engine.driver import Drive, Snapshot
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
@@ -125,6 +126,8 @@ class Job:
         torch.set_num_threads(1)
         state = "failed"
         try:
+            if self.problem is None:
+                refuse_too_large(self.spec)
             drive = prepare(self.spec, self.problem, self._cancelled)
             self.problem = drive.problem
             self._advance(drive)

@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets
 
 from explorer.catalogue import SpecError
+from explorer.engine.advise import refuse_too_large
 from explorer.engine.build import build
 from explorer.engine.driver import Snapshot
 from explorer.engine.job import Job
@@ -254,10 +255,9 @@ class Explorer(ipywidgets.VBox):
     def _press(self, key: str) -> None:
         """Do what a plain key asks for."""
         keys = {"r": self.run, "c": self.cancel, "u": self.undo, "y": self.redo, "k": self.keep}
+        keys["?"] = lambda: self._say(_HELP + self._screen.handles.keys, "status")
         if key == "l":
             self._live.value = not self._live.value
-        if key == "?":
-            self._say(_HELP + self._screen.handles.keys, "status")
         elif key in keys:
             self._safely(keys[key])
 
@@ -375,8 +375,8 @@ class Explorer(ipywidgets.VBox):
         """Check a specification and show its truth and data, before anything is solved."""
         problem, error = None, None
         try:
-            problem = build(spec)
-            prepare(spec, problem)
+            refuse_too_large(spec)
+            prepare(spec, problem := build(spec))
         except SpecError as found:
             error = found
         with self._lock:

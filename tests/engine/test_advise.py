@@ -154,6 +154,14 @@ def test_what_cannot_fit_is_refused_before_it_is_built(monkeypatch):
     assert "1 MiB are free; choose a smaller size" in found.estimate.sentence
 
 
+def test_a_run_that_cannot_fit_does_not_begin(monkeypatch):
+    spec = small(problem={"name": "camera", "params": {"size": 512}})
+    assert ex.start(spec.replace(stop={"name": "budget", "params": {"steps": 1}})).result(60).x is not None
+    monkeypatch.setattr(room, "available", lambda _: 2**20)
+    with pytest.raises(ex.SpecError, match=r"It cannot fit: about [\d.]+ MiB are needed and 1 MiB are free"):
+        ex.start(spec).result(60)
+
+
 def test_the_memory_that_is_free_is_known_here():
     assert 2**20 < room.available("cpu") < 2**50
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 import explorer as ex
+from explorer.engine import advise
 from explorer.engine.presets import presets
 from explorer.widgets import changes, explorer
 from tests.widgets.page import report, rows
@@ -84,3 +85,16 @@ def test_presets_are_cards_with_a_picture_sent_when_somebody_looks(make):
     assert titles == list(presets())
     assert all(w._controls.pictures[title].startswith("data:image/png;base64,iVBOR") for title in titles)
     assert sum(map(len, w._controls.pictures.values())) < 200 * 1024  # one message of state
+
+
+def test_what_cannot_fit_is_refused_when_it_is_chosen(make, monkeypatch):
+    w = make()
+    assert w.run().wait(60)
+    kept = w.result
+    monkeypatch.setattr(advise, "available", lambda _: 2**10)
+    w.change(problem={"name": "blocks", "params": {"size": 512}})
+    assert w.wait(60)
+    assert "It cannot fit: about" in w._message.value
+    assert w.run().wait(60)
+    assert "1 KiB are free" in w._message.value
+    assert w.result is kept  # the last good result stays
