@@ -124,7 +124,7 @@ def along_knob(
         grid = candidates_of(knob, value_at(spec, field), values or COUNT)
     asked, judges, refused = wanted(rules_), {}, {}
     for name, given in asked.items():
-        if (why := _unfit(name, field, problem)) is None:
+        if (why := _unfit(name, spec, field, problem)) is None:
             judges[name] = spec.replace(rule={"name": name, "params": dict(given)}, stop="budget").rule.params
         else:
             refused[name] = why
@@ -194,10 +194,18 @@ def candidates_of(knob: Knob, present: Any, count: int = COUNT) -> NDArray[np.fl
     return np.clip(grid, knob.low, knob.high)
 
 
-def _unfit(name: str, field: str, problem: Problem) -> str | None:
+def _is_weight(spec: RunSpec, field: str) -> bool:
+    """Say whether a knob says how much is regularized: the weight of a prior, or Tikhonov's in a solver."""
+    place, _, knob = field.partition(".params.")
+    if place == "solver" and spec.solver.params.get("choice", "fixed") == "fixed":
+        return knob == solvers[spec.solver.name].traits.get("weighs")
+    return place.startswith("prior") and field.endswith(".weight")
+
+
+def _unfit(name: str, spec: RunSpec, field: str, problem: Problem) -> str | None:
     """Return why a rule cannot choose a value of a knob, or None where it can."""
     rule = rules[name]
-    if name != "oracle" and not (field.startswith("prior.") and field.endswith(".weight")):
+    if name != "oracle" and not _is_weight(spec, field):
         return f"{rule.title} chooses how much is regularized, and {field.rpartition('.')[2]} is no such weight"
     if name == "oracle" and problem.x_true is None:
         return f"{rule.title} needs the truth, which is not known for this problem"

@@ -86,7 +86,8 @@ def compare_rules(
     domain = problem.domain
     params = shaped(component, spec.solver.params, problem.batch, domain.dtype, domain.device)
     if (lacking := component.lacking(problem.offers)) is not None:
-        raise SpecError(f"{lacking[1]}: compare the rules on an iteration, along='steps'", "solver")
+        way = "along='steps' or 'solver.params.damping'"
+        raise SpecError(f"{lacking[1]}: compare the rules on an iteration such as 'lsqr', {way}", "solver")
     A = problem.offers["A"]
     judges, refused = {}, {}
     for name, given in wanted(rules_).items():

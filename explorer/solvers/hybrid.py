@@ -41,6 +41,7 @@ REPORTS = ("residual", "regularization", "solution_norm")
     equation=r"x_k = V_k \arg\min_z \|B_k z - \beta_1 e_1\|^2 + \lambda_k \|z\|^2",
     reports=(*REPORTS, "alpha", "beta"),
     per_step={"A": 1, "Aᴴ": 1},
+    weighs="regularization",
     krylov=("bidiagonal", "AᴴA"),
     zeros="damped",
     works="Noise without a known best step: λ is chosen on the way, and running on does little harm.",

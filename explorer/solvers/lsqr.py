@@ -23,6 +23,7 @@ from explorer.solvers.steps import Step
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x - x_0\|_2^2",
     reports=("residual", "alpha", "beta", "gradient", "dof"),
     per_step={"A": 1, "Aᴴ": 1},
+    weighs="damping",
     krylov=("bidiagonal", "AᴴA"),
     works="Any linear operator; more accurate than CGLS where it is ill-conditioned.",
     fails="Run on, it fits the noise, as CGLS does; once orthogonality is lost, copies of Ritz values cost steps.",

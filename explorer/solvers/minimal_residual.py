@@ -37,6 +37,7 @@ def _rotation(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     equation=r"\min_x \|Ax-y\|_2^2 + \lambda \|x - x_0\|_2^2",
     reports=("residual", "alpha", "beta", "gradient", "following"),
     per_step={"A": 1, "Aᴴ": 1},
+    weighs="damping",
     krylov=("bidiagonal", "AᴴA"),
     zeros="harmonic",
     works="Any linear operator, where a gradient that falls at every step makes stopping safe.",

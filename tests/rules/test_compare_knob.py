@@ -156,3 +156,35 @@ def test_a_nonlinear_model_is_walked_along_too():
     fit = steps.problem.F.forward(along.x[2])
     assert torch.equal(fit, along.fit[2])
     assert "needs a linear operator" in steps.refused["ncp"]
+
+
+@pytest.mark.parametrize("solver", ["cgls", "lsqr", "lsmr", "hybrid_lsqr"])
+def test_without_a_decomposition_the_damping_of_an_iteration_is_the_parameter_of_tikhonov(solver):
+    """Where there is one the direct method has the same curves; degrees of freedom come from a probe, no matrix."""
+    values, fifty = np.geomspace(1, 1e-2, 5).tolist(), {"name": "budget", "params": {"steps": 50}}
+    knob, params = ("regularization", {"choice": "fixed"}) if solver == "hybrid_lsqr" else ("damping", {})
+    spec = ex.RunSpec(
+        problem={"name": "shepp_logan", "params": {"size": 16}},
+        operator="gaussian_blur",
+        solver={"name": solver, "params": params},
+        dtype="float64",
+        stop=fifty,
+    )
+    found = ex.compare_rules(spec, along=f"solver.params.{knob}", values=values)
+    assert {"discrepancy", "gcv", "weighted_gcv", "upre", "ncp", "oracle"} == set(found.chosen)
+    run = ex.run(spec.replace(solver={"name": "tikhonov", "params": {"regularization": values}}))
+    direct = {name: run.history[name][-1] for name in ("residual", "error", "dof")}
+    np.testing.assert_allclose(found.curves["residual"], direct["residual"], rtol=1e-6)
+    np.testing.assert_allclose(found.curves["error"], direct["error"], rtol=1e-5)
+    dof = 256 - direct["residual"] / np.sqrt(found.scores["gcv"])
+    assert (abs(dof - direct["dof"]) < 4 * (2 * direct["dof"]) ** 0.5).all()  # one probe
+
+
+def test_the_damping_is_chosen_for_a_tomograph_too():
+    spec = SPEC.replace(operator="radon", solver="lsqr", prior="none")
+    found = ex.compare_rules(spec, along="solver.params.damping", values=7)
+    assert (found.error("discrepancy") < 1.5 * found.least_error).all()
+    chosen = {"name": "hybrid_lsqr", "params": {"choice": "gcv"}}
+    few = spec.replace(solver=chosen, stop={"name": "budget", "params": {"steps": 5}})
+    hybrid = ex.compare_rules(few, along="solver.params.regularization", values=[0.1, 1.0])
+    assert set(hybrid.chosen) == {"oracle"}  # the method chooses it itself
