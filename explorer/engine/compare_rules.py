@@ -49,8 +49,9 @@ def compare_rules(
         each in a run of its own on the same data, since some rules need more than the iterates; the steps are the
         candidates, from the first on, and nothing has scores. Or the dotted name of a number of the solver, the prior
         or the preconditioner, such as ``"prior.params.weight"``: there is a run for each of its values, all in one
-        batch where the knob takes one value a sample. Of a prior's weight the rules choose that can be told from runs
-        alone; degrees of freedom are then estimated by a second run on slightly other data, as in Monte-Carlo SURE.
+        batch where the knob takes one value a sample. Of a prior's weight, and of Tikhonov's in a Krylov method (its
+        damping), the rules choose that can be told from runs alone; degrees of freedom are then estimated by a second
+        run on slightly other data, as in Monte-Carlo SURE.
     watch : callable, optional
         Called with the part of the work that is done, from 0 to 1; what it raises ends the sweep.
 
