@@ -240,6 +240,10 @@ def compared(runs: Mapping[str, Run]) -> list[Note]:
     known = {name: row for name, row in told.items() if np.isfinite(row.get("relative_error", np.nan))}
     if len(known) < 2:
         return [Note("plain", "Predict first", "Which change will lower the error: another method, or a prior?")]
+    drawn = Note("plain", "What is drawn", "A curve for each run; a circle marks its best iterate.")
+    problems = {(run.spec.problem, run.spec.operator, run.spec.noise, run.spec.seed) for run in runs.values()}
+    if len(problems) > 1:
+        return [Note("warn", "Not the same problem", "Errors of runs on different data do not rank methods."), drawn]
     nearest = min(known, key=lambda name: known[name]["relative_error"])
     cheapest = min(known, key=lambda name: known[name]["products"])
     others = [row["relative_error"] for name, row in known.items() if name != nearest]
@@ -253,10 +257,7 @@ def compared(runs: Mapping[str, Run]) -> list[Note]:
     few, many = known[cheapest]["products"], known[nearest]["products"]
     if few < many:
         notes.append(Note("plain", f"Run {cheapest} is cheapest", f"It took {few:,} products, run {nearest} {many:,}."))
-    problems = {(run.spec.problem, run.spec.operator, run.spec.noise, run.spec.seed) for run in runs.values()}
-    if len(problems) > 1:
-        notes.append(Note("warn", "Not the same problem", "Errors of runs on different data do not rank methods."))
-    return notes
+    return [*notes, drawn]
 
 
 #: rules that do not apply of which the reasons are told

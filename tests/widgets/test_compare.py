@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import explorer as ex
+from explorer.figures.words import compared
 from explorer.widgets import changes, compare
 from explorer.widgets.screen import TABS
 from tests.widgets.page import report, rows
@@ -224,3 +225,12 @@ def test_pictures_of_two_sizes_are_not_compared(two):
     two.keep()
     assert pair.children == (pair.form, pair.notes)
     assert "not on the same grid" in pair.notes.value
+
+
+def test_runs_on_different_data_are_not_ranked(two):
+    assert any(note.title.endswith("is nearest to the truth") for note in compared(two._screen.compare.runs))
+    two.change(seed=5)
+    assert two.run().wait(60)
+    two.keep()
+    titles = [note.title for note in compared(two._screen.compare.runs)]
+    assert titles == ["Not the same problem", "What is drawn"]
