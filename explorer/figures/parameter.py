@@ -13,6 +13,8 @@ from explorer.engine.swept import RuleComparison
 from explorer.figures.colours import DASHES, palette
 from explorer.figures.curves import layout, ticks
 
+#: pixels of a sweep's figure, of which the legend of a dozen rules takes a third
+HEIGHT = 440
 #: symbols of the rules' choices on the error curve
 _SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagon", "star")
 
@@ -56,7 +58,7 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
     else:
         title = {"text": _axis(found), "font": {"size": 13}}
         made["xaxis"] |= {"type": "linear", "tickmode": "auto", "nticks": 8, "title": title}
-    made |= {"legend": made["legend"] | {"font": {"size": 11}}, "hovermode": "closest", "height": 360, "shapes": []}
+    made |= {"legend": made["legend"] | {"font": {"size": 11}}, "hovermode": "closest", "height": HEIGHT, "shapes": []}
     x = found.values
     traces: list[dict[str, Any]] = [
         {
@@ -91,13 +93,15 @@ def rules(found: RuleComparison, dark: bool = False, shown: float | None = None)
     return go.Figure(data=[{"type": "scatter", **trace} for trace in traces], layout=made)
 
 
-def awaiting(what: str, dark: bool = False) -> Any:
+def awaiting(what: str, said: str, dark: bool = False) -> Any:
     """Return the axes of a sweep that has not been made.
 
     Parameters
     ----------
     what : str
         Along which it would go.
+    said : str
+        What stands in place of the curve.
     dark : bool
         Whether the page is dark.
 
@@ -111,9 +115,9 @@ def awaiting(what: str, dark: bool = False) -> Any:
     made["xaxis"] |= {"autorange": False, "range": [-2, 2], "showticklabels": False}
     made["yaxis"] |= {"autorange": False, "range": [-2, 1], "showticklabels": False}
     font = {"color": palette(dark).text, "size": 14}
-    said = {"text": "Press Sweep to draw this curve", "showarrow": False, "font": font}
-    made["annotations"] = [{**said, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}]
-    return go.Figure(layout=made | {"height": 360})
+    place = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
+    made["annotations"] = [{"text": said, "showarrow": False, "font": font, **place}]
+    return go.Figure(layout=made | {"height": HEIGHT})
 
 
 def l_curve(found: RuleComparison, dark: bool = False) -> Any:

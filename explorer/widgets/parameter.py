@@ -148,7 +148,8 @@ class ParameterPanel(ipywidgets.Box):
             said = "Press Sweep: the method runs at many values, and every rule chooses one."
             if along == "steps":
                 said = "Press Sweep: the method runs once, and once more with every rule that can stop it."
-            self._show(partial(awaiting, self._way, self._dark), [Note("plain", "Not swept yet", said)])
+            drawn = partial(awaiting, self._way, "Press Sweep to draw this curve", self._dark)
+            self._show(drawn, [Note("plain", "Not swept yet", said)])
 
     def _fill(self, key: Any) -> None:
         """Bring the form and the button up to what is chosen."""
@@ -212,9 +213,11 @@ class ParameterPanel(ipywidgets.Box):
         if along == "parameter":
             asked = asked.replace(rule="fixed", stop="budget")
         self._going = key
-        self._show(None, [Note("plain", "Sweeping", "Every rule looks at many values.")])
+        drawn = None
         if along != "parameter":
+            drawn = partial(awaiting, self._way, "Sweeping …", self._dark)
             self._progress.value = progress_html(None, "building the problem")
+        self._show(drawn, [Note("plain", "Sweeping", "Every rule looks at many values.")])
         take_turns()
         self._later(partial(self._sweep, asked, along, key))
 
@@ -239,7 +242,7 @@ class ParameterPanel(ipywidgets.Box):
         with self._lock:
             if self._going is not key:
                 return
-            self._going, self._refusal = None, (key, refusal)
+            self._going, self._refusal, self._progress.value = None, (key, refusal), ""
             if found is not None:
                 self._key, self.found, self._refusal = key, found, None
                 self.walk.offer(found, steps)

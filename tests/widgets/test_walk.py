@@ -212,8 +212,10 @@ def test_a_sweep_can_be_ended_and_leaves_nothing(looking, monkeypatch):
     assert "swept" not in panel._progress.value
     monkeypatch.undo()
     panel.button.click()
+    screen.tabs.selected = TABS.index("Convergence")
     assert looking.wait(60)
     assert panel.found is not None
+    assert panel._progress.value == ""  # nothing is left of it on a tab that nobody sees
 
 
 @pytest.mark.parametrize("end", ["another setting", "close"])
