@@ -16,7 +16,6 @@ from torch import Tensor
 from explorer.catalogue import SHELVES, SpecError
 from explorer.engine.batches import batch_of, shaped
 from explorer.engine.problem import Problem, space_of
-from explorer.engine.shadow import without_compiler
 from explorer.engine.simulate import averaged, finer_operator, finer_problem, refuse_other_data
 from explorer.engine.spec import Choice, RunSpec, canonical
 from explorer.linalg import Blocks, Rng, Space, convert
@@ -108,8 +107,6 @@ def build(spec: RunSpec) -> Problem:
         finite.
     """
     device, batch = device_of(spec), batch_of(spec)
-    if device.type == "meta":
-        without_compiler()
     truth = fine = _truth(spec, device)
     if spec.finer > 1:
         fine = _truth(spec.replace(problem=finer_problem(spec)), device)
