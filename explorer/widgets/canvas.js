@@ -23,9 +23,10 @@ function paintImage(canvas, model, part, name) {
   const night = model.get("table_dark");
   const table = bytes(dark() && night.byteLength ? "table_dark" : "table");
   const image = new ImageData(columns, rows);
+  const fine = pixels.length === rows * columns; // then every pixel has a place of its own
   for (let row = 0, j = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++, j += 4) {
-      const c = 3 * pixels[place(row, column)];
+      const c = 3 * pixels[fine ? j >> 2 : place(row, column)];
       image.data[j] = table[c];
       image.data[j + 1] = table[c + 1];
       image.data[j + 2] = table[c + 2];
@@ -313,7 +314,7 @@ function render({ model, el }) {
     if (kind === "curves") paintCurves(canvas, model);
     look.point();
     parts.draw();
-    if (model.get("frame") !== told) model.send({ frame: (told = model.get("frame")) });
+    if (model.get("frame") - told >= 2) model.send({ frame: (told = model.get("frame")) }); // each answer is work
   };
   model.on("change", soon);
   const resized = new ResizeObserver(soon);

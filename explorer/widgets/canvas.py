@@ -37,7 +37,7 @@ class Picture(anywidget.AnyWidget):
     pixels, table, table_dark : bytes
         Indices of colours, and 256 × 3 colours for a light and a dark page (the same if empty).
     frame : int
-        Number of the newest frame of a run under way; a page answers ``{"frame": number}`` when it has painted it.
+        Number of the newest frame of a run under way; a page answers ``{"frame": number}`` when it has painted two.
     coarse : int
         Pixels of the image to one of `pixels` along a side: above 1 they are means of squares.
     curves : bytes
@@ -85,6 +85,7 @@ class Picture(anywidget.AnyWidget):
     second_note = traitlets.Unicode("").tag(sync=True)
     parts: Any = traitlets.List().tag(sync=True)
 
+    paced = False  # whether frames are counted
     _painted: int | None = None  # the newest frame that a page has painted
     _sent = 0.0  # when the newest was sent
 
@@ -118,7 +119,7 @@ class Picture(anywidget.AnyWidget):
             "low": float(panel.low),
             "high": float(panel.high),
         }
-        if going:
+        if going and self.paced:
             values["frame"], self._sent = self.frame + 1, time.monotonic()
         if panel.array is None:
             values |= {"kind": "empty", "shape": (0, 0), "pixels": b"", "curves": b""}

@@ -88,6 +88,7 @@ class Screen:
         self._charting = Latest("explorer-chart")
         self.spectral = Spectral(lock, self._put, self._draw_spectral)
         self.pictures = {name: Picture(title=name) for name in ("Truth", "Data", "Reconstruction", "Error")}
+        self.pictures["Reconstruction"].paced = True  # the others of a frame are painted with it
         self.handles = Handles(lock, self.pictures["Truth"])
         self._panels: dict[str, Panel] = {}  # what the pictures show
         self._height, self._grown = 0.5, 0.0  # where the row of the profile is, and when curves grew last
