@@ -341,29 +341,29 @@ def estimate(spec: RunSpec) -> Estimate:
     SpecError
         If the parts do not go together.
     """
-    taken = _without_time(spec)
+    taken = _fitting(spec, build(spec.replace(device="meta")))
     per_step = solvers[spec.solver.name].traits.get("per_step") or {}
     if taken.refusal or not per_step:
         return taken
     return replace(taken, seconds=_seconds(spec, per_step, taken.steps))
 
 
-def refuse_too_large(spec: RunSpec) -> None:
-    """Refuse a run that cannot fit into memory; nothing is built but shapes.
+def refuse_too_large(spec: RunSpec, problem: Problem) -> None:
+    """Refuse a run that cannot fit into memory beside its problem.
 
     Raises
     ------
     SpecError
-        If it cannot, with what is needed and what is free, or if the parts do not go together.
+        If it cannot, with what is needed and what is free.
     """
-    if refusal := _without_time(spec).refusal:
+    if refusal := _fitting(spec, problem).refusal:
         raise SpecError(refusal.rstrip("."))
 
 
-def _without_time(spec: RunSpec) -> Estimate:
-    per_step = solvers[spec.solver.name].traits.get("per_step") or {}
-    steps = largest_step(spec.stop.as_dict()) if per_step else 1
-    needed, free = memory(spec, build(spec.replace(device="meta")), steps), available(spec.device)
+def _fitting(spec: RunSpec, problem: Problem) -> Estimate:
+    """Return the estimate of steps and memory, whose problem may be one of shapes alone."""
+    steps = largest_step(spec.stop.as_dict()) if solvers[spec.solver.name].traits.get("per_step") else 1
+    needed, free = memory(spec, problem, steps), available(spec.device)
     refusal = "" if free is None or needed <= free else (
         f"It cannot fit: about {_bytes(needed)} are needed and {_bytes(free)} are free; choose a smaller size, "
         "fewer snapshots or draws, or float32."

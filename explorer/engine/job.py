@@ -126,9 +126,8 @@ class Job:
         torch.set_num_threads(1)
         state = "failed"
         try:
-            if self.problem is None:
-                refuse_too_large(self.spec)
             drive = prepare(self.spec, self.problem, self._cancelled)
+            refuse_too_large(self.spec, drive.problem)
             self.problem = drive.problem
             self._advance(drive)
             self._run = finish(self.spec, drive)

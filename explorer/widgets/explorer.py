@@ -375,8 +375,8 @@ class Explorer(ipywidgets.VBox):
         """Check a specification and show its truth and data, before anything is solved."""
         problem, error = None, None
         try:
-            refuse_too_large(spec)
             prepare(spec, problem := build(spec))
+            refuse_too_large(spec, problem)
         except SpecError as found:
             error = found
         with self._lock:
