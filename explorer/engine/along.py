@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.catalogue import NAMES, Knob, SpecError, rules, solvers
-from explorer.engine.build import build
+from explorer.catalogue.signature import MAX_VALUES, short
+from explorer.engine.build import build, refuse_huge
 from explorer.engine.fields import assign, knob_at, value_at
 from explorer.engine.fit import gives, judged
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, finish, prepare
 from explorer.engine.spec import RunSpec
-from explorer.engine.swept import Path, RuleComparison, choose
+from explorer.engine.swept import Path, RuleComparison
 from explorer.linalg import Rng, Space, axpy, safe_divide
 from explorer.linalg.quadrature import random_signs
-from explorer.rules.select import score
+from explorer.rules.select import choose, score
 from explorer.solvers.steps import Solution, Step
 
 #: values of a knob unless their number is given
@@ -35,11 +36,23 @@ _TOLD = {"residual", "dof", "whiteness", "error"}
 #: fields of a specification whose knobs a sweep may change: the data stay the same
 METHOD = ("solver", "prior", "precond")
 Watch = Callable[[float], None]
+Values = int | Sequence[float] | NDArray[np.floating] | None
 
 
 def wanted(rules_: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
     """Return the rules that are asked for, with their knobs: all of them unless given."""
     return {name: {} for name in rules if name != "fixed"} if rules_ is None else dict(rules_)
+
+
+def falling(values: Values, make: Callable[[int], NDArray[np.floating]], usual: int) -> NDArray[np.floating]:
+    """Return candidates from the largest to the smallest: those that are given, or as many as are asked for."""
+    number = usual if values is None else values
+    if isinstance(number, int) and 0 < number <= MAX_VALUES:
+        return make(number)
+    given = np.atleast_1d(np.array([] if isinstance(number, int) else number, float))
+    if given.ndim > 1 or not given.size or not np.isfinite(given).all():
+        raise SpecError(f"is {short(number)}, and must be finite numbers, or how many from 1 to {MAX_VALUES}", "values")
+    return np.sort(given)[::-1].copy()
 
 
 def along_steps(
@@ -109,7 +122,7 @@ def along_knob(
     spec: RunSpec,
     field: str,
     rules_: Mapping[str, Mapping[str, Any]] | None,
-    values: int | Sequence[float] | None = None,
+    values: Values = None,
     watch: Watch | None = None,
 ) -> RuleComparison:
     """Run a method at many values of one of its numbers; see :func:`explorer.compare_rules`."""
@@ -118,10 +131,8 @@ def along_knob(
     problem = build(spec)
     if not walkable(problem):
         raise SpecError("a knob is walked along where a model makes one set of data: choose such a problem", "problem")
-    if isinstance(values, Sequence):
-        grid = np.sort(np.array(values, float))[::-1].copy()
-    else:
-        grid = candidates_of(knob, value_at(spec, field), values or COUNT)
+    grid = falling(values, lambda number: candidates_of(knob, value_at(spec, field), number), COUNT)
+    refuse_huge(len(grid) * max(problem.domain.size, problem.F.codomain.size), "values of solutions", "values")
     asked, judges, refused = wanted(rules_), {}, {}
     for name, given in asked.items():
         if (why := _unfit(name, spec, field, problem)) is None:
@@ -134,7 +145,7 @@ def along_knob(
         halves = 2 if "dof" in names else 1
         changed = assign(spec, field, several if knob.batched else several[0])
         run = _run(changed, None, watch, begun, share / halves)
-        told = _told(run, None if knob.batched else ())
+        told = _told(run, alone=not knob.batched)
         if "dof" in names:
             told["dof"] = _freedom(changed, run, told, watch, begun + share / 2, share / 2)
         found.append(told)
@@ -222,8 +233,8 @@ def _parts(grid: NDArray[np.floating], knob: Knob, problem: Problem) -> Iterator
         yield several, i / len(grid), len(several) / len(grid)
 
 
-def _told(run: Run, single: tuple[int, ...] | None) -> dict[str, Tensor]:
-    """Return what is known of the solutions of a run, each with a leading dimension of the values."""
+def _told(run: Run, alone: bool) -> dict[str, Tensor]:
+    """Return what is known of the solutions of a run, with a leading dimension of the values: 1 of one alone."""
     problem, Y = run.problem, run.problem.F.codomain
     with torch.no_grad():
         fit = problem.F.forward(run.x)
@@ -233,7 +244,7 @@ def _told(run: Run, single: tuple[int, ...] | None) -> dict[str, Tensor]:
             told |= judged(rules["ncp"], problem, step)
         if problem.x_true is not None:
             told |= judged(rules["oracle"], problem, step)
-    return told if single is None else {name: torch.as_tensor(value)[None] for name, value in told.items()}
+    return {name: torch.as_tensor(value)[None] for name, value in told.items()} if alone else told
 
 
 def _freedom(

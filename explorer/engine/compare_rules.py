@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from explorer.catalogue import SpecError, rules, solvers
-from explorer.engine.along import along_knob, along_steps, wanted
+from explorer.engine.along import Values, along_knob, along_steps, falling, wanted
 from explorer.engine.batches import shaped
 from explorer.engine.build import build
 from explorer.engine.fit import refuse_rule
 from explorer.engine.problem import Problem
 from explorer.engine.run import candidates, solved
 from explorer.engine.spec import RunSpec
-from explorer.engine.swept import Path, RuleComparison, choose
-from explorer.rules.select import score
+from explorer.engine.swept import Path, RuleComparison
+from explorer.rules.select import choose, score
 
 #: entries of all candidates of a draw together, unless their number is given
 AT_MOST = 2**24
@@ -28,7 +28,7 @@ def compare_rules(
     what: RunSpec | Problem | str,
     rules_: Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    values: int | Sequence[float] | None = None,
+    values: Values = None,
     along: str = "parameter",
     watch: Callable[[float], None] | None = None,
 ) -> RuleComparison:
@@ -41,7 +41,7 @@ def compare_rules(
         its JSON text, or a built problem, which Tikhonov then solves.
     rules_ : mapping, optional
         Rule to its knobs; all rules of the catalogue with their defaults unless given.
-    values : int or sequence of float, optional
+    values : int, sequence of float or array, optional
         The candidates, or their number; they lie evenly on a logarithmic axis (on a linear one where the knob does).
         Unless given there are 200 of a parameter, fewer of a large problem but at least 60, and 25 of a knob.
     along : str
@@ -100,10 +100,7 @@ def compare_rules(
             refused[name] = error.message
     top = float(A.norm()) ** power
     count = min(200, max(60, AT_MOST // max(domain.size, A.codomain.size)))
-    if isinstance(values, Sequence):
-        grid = np.sort(np.array(values, float))[::-1].copy()
-    else:
-        grid = np.geomspace(top, top * domain.eps**power, values or count)
+    grid = falling(values, lambda number: np.geomspace(top, top * domain.eps**power, number), count)
     tensor = torch.as_tensor(grid, dtype=torch.float64).to(domain.device, torch.empty(0, dtype=domain.dtype).real.dtype)
     tensor = tensor.reshape(-1, *(1,) * len(problem.batch)).expand(-1, *problem.batch)
     shown = {rules[name]: given for name, given in judges.items()}

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from explorer.catalogue import Component
 from explorer.engine.problem import Problem
 from explorer.engine.spec import RunSpec
 
@@ -115,12 +114,3 @@ class Path:
     indices: NDArray[np.integer]
     x: torch.Tensor
     fit: torch.Tensor
-
-
-def choose(rule: Component, scores: NDArray[np.floating]) -> NDArray[np.integer]:
-    """Return the index of the choice of each sample, −1 where there is none."""
-    if rule.traits["picks"] == "minimum":
-        known = np.where(np.isnan(scores), np.inf, scores)
-        return np.where(np.isfinite(known).any(0), known.argmin(0), -1)
-    found = scores <= 0
-    return np.where(found.any(0), found.argmax(0), -1)

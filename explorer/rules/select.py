@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.catalogue import Component, SpecError
@@ -27,6 +29,15 @@ def score(rule: Component, params: Mapping[str, Any], offers: Mapping[str, Any])
             raise SpecError(f"{rule.title} needs {need.says}, which is not known here", "rule")
         needs[need.name] = offers[need.name]
     return rule.function(**needs, **params)
+
+
+def choose(rule: Component, scores: NDArray[np.floating]) -> NDArray[np.integer]:
+    """Return the index of the choice of each sample, −1 where there is none."""
+    if rule.traits["picks"] == "minimum":
+        known = np.where(np.isnan(scores), np.inf, scores)
+        return np.where(np.isfinite(known).any(0), known.argmin(0), -1)
+    found = scores <= 0
+    return np.where(found.any(0), found.argmax(0), -1)
 
 
 def select_parameter(

@@ -93,6 +93,20 @@ def test_values_out_of_range_are_refused():
         ex.compare_rules(SPEC, along=WEIGHT, values=[-1.0, 1.0])
 
 
+@pytest.mark.parametrize("along", [WEIGHT, "parameter"])
+@pytest.mark.parametrize("values", [0, -3, 10**9, [], [np.nan], [[1.0], [2.0]]])
+def test_values_that_are_none_are_refused_in_one_sentence(along, values):
+    spec = SPEC if along == WEIGHT else SPEC.replace(solver="tikhonov", prior="none")
+    with pytest.raises(ex.SpecError, match=r"values: is .*, and must be finite numbers, or how many from 1 to 4096"):
+        ex.compare_rules(spec, along=along, values=values)
+
+
+def test_an_array_of_values_is_as_good_as_a_list():
+    short = SPEC.replace(stop={"name": "budget", "params": {"steps": 2}})
+    found = ex.compare_rules(short, {"oracle": {}}, along=WEIGHT, values=np.geomspace(0.01, 1, 3))
+    np.testing.assert_allclose(found.values, [1, 0.1, 0.01])
+
+
 @pytest.mark.parametrize("along", [WEIGHT, "prior.params.inner", "steps"])
 def test_progress_rises_to_the_end_and_what_watches_can_end_it(along):
     told = []
