@@ -12,6 +12,18 @@ async function library(model) {
   return loaded.get(id);
 }
 
+// A figure that Python has closed can still be drawn on a page: nobody wants to hear of it, and that is no error.
+const unheard = (model) => ({
+  ...model,
+  save_changes() {
+    try {
+      model.save_changes();
+    } catch (error) {
+      if (!String(error).includes("no comm channel")) throw error;
+    }
+  },
+});
+
 export default () => {
   let figure;
   return {
@@ -19,12 +31,12 @@ export default () => {
     initialize({ model }) {
       figure = library(model).then(async (made) => {
         const one = made.default();
-        await one.initialize({ model });
+        await one.initialize({ model: unheard(model) });
         return one;
       });
     },
     async render({ model, el }) {
-      return (await figure).render({ model, el });
+      return (await figure).render({ model: unheard(model), el });
     },
   };
 };

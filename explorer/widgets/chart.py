@@ -6,7 +6,8 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -67,12 +68,21 @@ def _figure() -> Any:
 
     class Figure(_figure_widget()):  # type: ignore[misc]
         _esm = HERE / "chart.js"
+        _heard: Callable[[Mapping[str, Any]], None] | None = None
 
         library = traitlets.Unicode().tag(sync=True)
 
         @traitlets.default("library")
         def _from(self) -> str:
             return str(Library.plotly().model_id)
+
+        def set_state(self, sync_data: Mapping[str, Any]) -> None:
+            """Hand what the page says to whoever draws; see `Chart`."""
+            (self._heard or self.take)(sync_data)
+
+        def take(self, sync_data: Mapping[str, Any]) -> None:
+            """Take in what the page says."""
+            super().set_state(sync_data)
 
     return Figure
 
@@ -81,7 +91,9 @@ class Chart:
     """The one plotly figure of an Explorer; it is heavy to make and cheap to change.
 
     It begins empty and is filled when the page has drawn it: what is sent before that can be lost. A change is made in
-    a thread of its own, as a page has to wait for an answer meanwhile.
+    a thread of its own, as a page has to wait for an answer meanwhile; what the page says of the figure is taken in by
+    that thread as well. While a widget takes something in it merges what is sent of one trait, and plotly sets each of
+    its messages back to None: a change made by another thread at that time would never arrive.
 
     Parameters
     ----------
@@ -107,6 +119,8 @@ class Chart:
         self.widget = _figure()(layout=bare)
         self.widget._config = {"displayModeBar": False}
         self.widget.observe(self._arrived, "_js2py_traceDeltas")
+        self._said: deque[Mapping[str, Any]] = deque()  # by the page, and not taken in yet
+        self.widget._heard = self._hear
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the figure is what was asked for; return whether that came within `timeout` seconds."""
@@ -115,27 +129,38 @@ class Chart:
     def show(self, figure: go.Figure) -> None:
         """Show another figure, unless a newer one comes before it is its turn."""
         self._figure = figure
-        self._drawing(self._draw)
+        self._drawing(self._work)
+
+    def _hear(self, said: Mapping[str, Any]) -> None:
+        """Let the thread that draws take in what the page says."""
+        self._said.append(said)
+        self._drawing(self._work)
+
+    def _work(self) -> None:
+        """Take in all that the page has said, then draw what is wanted."""
+        with self._lock:
+            while self._said:
+                self.widget.take(self._said.popleft())
+            self._draw()
 
     def _draw(self) -> None:
         """Change the figure in one message, and one more if it has more curves than any before."""
-        with self._lock:
-            figure = self._figure
-            if figure is self._drawn or not self.widget.data:
-                return  # there already, or not on the page yet
-            self._drawn = figure
-            there = len(self.widget.data)
-            traces = _traces(figure, there)
-            if len(traces) > there:
-                self.widget.add_traces(traces[there:])
-            self._turn_axes(figure)
-            with self.widget.batch_update():
-                old = [*self._sent[0], *[{}] * there]
-                for trace, new, known in zip(self.widget.data, traces[:there], old, strict=False):
-                    if not _same(new, known):  # a marker that moves leaves the curves alone
-                        trace.update({name: value for name, value in new.items() if name != "type"})
-                self._sent = traces, self._sent[1]
-                self._lay_out(figure)
+        figure = self._figure
+        if figure is self._drawn or not self.widget.data:
+            return  # there already, or not on the page yet
+        self._drawn = figure
+        there = len(self.widget.data)
+        traces = _traces(figure, there)
+        if len(traces) > there:
+            self.widget.add_traces(traces[there:])
+        self._turn_axes(figure)
+        with self.widget.batch_update():
+            old = [*self._sent[0], *[{}] * there]
+            for trace, new, known in zip(self.widget.data, traces[:there], old, strict=False):
+                if not _same(new, known):  # a marker that moves leaves the curves alone
+                    trace.update({name: value for name, value in new.items() if name != "type"})
+            self._sent = traces, self._sent[1]
+            self._lay_out(figure)
 
     def _turn_axes(self, figure: go.Figure) -> None:
         """Change linear axes to logarithmic ones or back beforehand: with the change the page converts annotations.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -51,7 +52,8 @@ class Table(anywidget.AnyWidget):
 class Pair(ipywidgets.Box):
     """The pictures of two kept runs, which take turns and stand side by side, and their difference."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self.form, self.notes = Controls(), text("", "ex-notes")
         self.form.on_msg(self._receive)
         self.both, self.beside, self.apart = (Picture(click="") for _ in range(3))
@@ -76,7 +78,7 @@ class Pair(ipywidgets.Box):
         self._draw()
 
     def _receive(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
-        with self.form.hold_sync():
+        with self._lock, self.form.hold_sync():
             self.form.seq = int(content.get("seq", 0))
             place, name = str(content.get("id")), str(content.get("value"))
             if place in _PLACES and name in self._runs:
@@ -122,6 +124,8 @@ class Compare:
 
     Parameters
     ----------
+    lock : RLock
+        Held while anything changes.
     changed : callable
         Called when the figure has to be drawn anew.
     show : callable
@@ -133,14 +137,15 @@ class Compare:
         Name to run, in the order in which they were kept.
     """
 
-    def __init__(self, changed: Callable[[], None], show: Callable[[Run], None]) -> None:
+    def __init__(self, lock: threading.RLock, changed: Callable[[], None], show: Callable[[Run], None]) -> None:
+        self._lock = lock
         self.runs: dict[str, Run] = {}
         self.shown = self.pinned = ""
         self._changed, self._show = changed, show
         self._measure, self._axis, self._count = "error", "step", 0
         self.table = Table(empty="Press Keep after a run, change something, run again and keep that as well.")
         self.table.on_msg(self._receive)
-        self.pair = Pair()
+        self.pair = Pair(lock)
 
     def keep(self, run: Run) -> str:
         """Keep a run and return its name; the oldest goes where there are too many."""
@@ -164,23 +169,24 @@ class Compare:
         return {f"{name}: {solvers[run.spec.solver.name].title}": run for name, run in self.runs.items()}
 
     def _receive(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
-        name = str(content.get("id", ""))
-        action = content.get("action")
-        if action == "measure" and name in MEASURES:
-            self._measure = name
-        elif action == "axis" and name in AXES:
-            self._axis = name
-        elif name in self.runs and action == "show":
-            self.shown = name
-            self._show(self.runs[name])
-        elif name in self.runs and action == "pin":
-            self.pinned = "" if self.pinned == name else name
-        elif name in self.runs and action == "remove":
-            del self.runs[name]
-            self.pinned = "" if self.pinned == name else self.pinned
-        else:
-            return
-        self._draw()
+        with self._lock:
+            name = str(content.get("id", ""))
+            action = content.get("action")
+            if action == "measure" and name in MEASURES:
+                self._measure = name
+            elif action == "axis" and name in AXES:
+                self._axis = name
+            elif name in self.runs and action == "show":
+                self.shown = name
+                self._show(self.runs[name])
+            elif name in self.runs and action == "pin":
+                self.pinned = "" if self.pinned == name else name
+            elif name in self.runs and action == "remove":
+                del self.runs[name]
+                self.pinned = "" if self.pinned == name else self.pinned
+            else:
+                return
+            self._draw()
 
     def _draw(self) -> None:
         told = {name: facts(run) for name, run in self.runs.items()}

@@ -318,10 +318,11 @@ class Explorer(ipywidgets.VBox):
     def _offer(self, field: str, kind: str) -> None:
         """Send the components that a list offers, or the presets."""
         spec = self._spec
-        if field == "preset":
-            self._controls.pictures = choices.stamps()
+        pictures = choices.stamps() if field == "preset" else None
         found = [vars(option) for option in choices.options(spec, field, kind)]
         with self._lock:
+            if pictures is not None:
+                self._controls.pictures = pictures
             if spec == self._spec:
                 self._controls.options = {**self._controls.options, field: found}
 

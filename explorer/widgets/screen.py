@@ -112,7 +112,7 @@ class Screen:
         self._about_panel = ipywidgets.VBox([self.advice, self.about])
         self.fitted = {name: Picture(title=name, click="") for name in ("Prediction", "Residual")}
         self._fit_panel = row("ex-look", *self.fitted.values())
-        self.compare = Compare(self._draw_chart, back)
+        self.compare = Compare(lock, self._draw_chart, back)
         self._compare_panel = ipywidgets.VBox([self.compare.table, self.compare.pair])
         self._empty = text("The curves are loading …", "ex-chart")
         self.explained = row("ex-explained", self._empty, self.notes)

@@ -101,6 +101,21 @@ def test_of_figures_in_quick_succession_the_newest_is_drawn_and_nobody_waits(cha
     assert drawn == [1.0, 4.0]
 
 
+def test_what_the_page_says_is_taken_in_by_the_thread_that_draws(chart):
+    """A widget merges what is sent of one trait while it takes something in: another thread's change would be lost."""
+    threads, sent = set(), []
+    chart.widget.observe(lambda _: threads.add(threading.current_thread().name), "_js2py_layoutDelta")
+    chart.widget.observe(lambda change: sent.append(change["new"]), "_py2js_update")
+    for edit in range(1, 30):  # the page answers an older figure while a newer one is drawn
+        chart.show(figure(float(edit)))
+        chart.widget.set_state({"_js2py_layoutDelta": {"layout_delta": {}, "layout_edit_id": edit}})
+    assert chart.wait(30)
+    assert threads == {"explorer-draw"}
+    assert chart.widget.layout.shapes[0].x0 == 29.0
+    assert all(sent[::2])
+    assert not any(sent[1::2])
+
+
 def test_axes_of_an_older_figure_leave_nothing_behind(chart):
     """A figure that says why it is empty has no numbers at its axes; the next one has them again."""
     show(chart, figure(1.0).update_layout(xaxis={"showticklabels": False, "tickformat": "~g"}))
