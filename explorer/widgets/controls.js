@@ -333,20 +333,30 @@ function render({ model, el }) {
       if (!sections.has(group.title)) {
         const [box, head] = group.folded ? ["details", "summary"] : ["fieldset", "legend"];
         const skip = model.get("plain_keys") && !sections.size ? [skipper()] : [];
-        const parts = [make(head), ...skip, resetter(group.title), make("div", { class: "ex-rows" })];
+        const more = make("details", { class: "ex-rest" }, make("summary", {}, "More", make("span")));
+        more.append(make("div", { class: "ex-rows" }));
+        const parts = [make(head), ...skip, resetter(group.title), make("div", { class: "ex-rows" }), more];
         sections.set(group.title, make(box, {}, ...parts));
       }
-      put(sections.get(group.title).firstElementChild, "textContent", group.folded || group.title);
-      put(sections.get(group.title).querySelector(".ex-reset"), "hidden", !group.changed);
-      const nodes = group.rows.map((row) => {
+      const section = sections.get(group.title);
+      const [seen, rest] = [section.querySelector(".ex-rows"), section.querySelector(".ex-rest")];
+      put(section.firstElementChild, "textContent", group.folded || group.title);
+      put(section.querySelector(".ex-reset"), "hidden", !group.changed);
+      put(rest, "hidden", !group.more);
+      put(rest.querySelector("span"), "textContent", `: ${group.more}`);
+      put(rest.firstElementChild, "title", group.more);
+      const nodes = { seen: [], rest: [] };
+      for (const row of group.rows) {
         if (rows.get(row.id)?.type !== row.type) {
           rows.get(row.id)?.body.remove();
           rows.set(row.id, makeRow(row));
         }
         rows.get(row.id).update(row);
-        return rows.get(row.id).body;
-      });
-      place(sections.get(group.title).lastElementChild, nodes);
+        nodes[row.rare ? "rest" : "seen"].push(rows.get(row.id).body);
+        if (row.rare && row.error) rest.open = true; // what is wrong is not hidden
+      }
+      place(seen, nodes.seen);
+      place(rest.lastElementChild, nodes.rest);
     }
     place(el, groups.map((group) => sections.get(group.title)));
   };

@@ -49,6 +49,8 @@ _LABELS = {
     "stop": ("Stop", "Stop"),
 }
 
+#: fields that are seen at once; the others, and all but the leading knobs of these, are unfolded
+_LEADING = ("problem", "operator", "noise", "prior", "solver", "device", "dtype")
 
 #: what a field without a component says
 _EMPTY = {"simulator": ("The same operator", "choose another and the method works with a wrong model")}
@@ -97,20 +99,24 @@ def groups(
     """
     plain = _plain_knobs()
     made: list[dict[str, Any]] = [{"title": "Begin with", "folded": "", "rows": [_preset(spec)]}]
+    began = {} if first is None else {row["id"]: row for group in groups(first, {}, {}) for row in group["rows"]}
     for title, shown in _GROUPS:
         rows: list[Row] = []
         for field in shown:
+            rare = field not in _LEADING
             if field in plain:
-                rows.append(_row(plain[field], field, value_at(spec, field), "", 0))
+                rows.append(_row(plain[field], field, value_at(spec, field), "", 0, rare))
             else:
-                rows += _part(field, RunSpec.kinds[field], *_LABELS[field], getattr(spec, field), 0)
+                part = _part(field, RunSpec.kinds[field], *_LABELS[field], getattr(spec, field), 0, rare)
+                rows += [_apart(row, field) for row in part]
         for row in rows:
             row["error"] = refused.get(row["id"], "")
             if row["id"] in typed:
                 row["text"] = typed[row["id"]]
         folded = f"{spec.device} · {spec.dtype}" if title == "Computation" else ""
         changed = first is not None and any(value_at(spec, field) != value_at(first, field) for field in shown)
-        made.append({"title": title, "folded": folded, "rows": rows, "changed": changed and not folded})
+        more = ", ".join(_told(row, began.get(row["id"], row)) for row in rows if row["rare"])
+        made.append({"title": title, "folded": folded, "rows": rows, "changed": changed and not folded, "more": more})
     return made
 
 
@@ -144,7 +150,24 @@ def title_of(spec: RunSpec, field: str) -> str:
     return f"{_LABELS[field][1].lower()} to {title}"
 
 
-def _part(path: str, kind: str, label: str, name: str, choice: Any, depth: int) -> list[Row]:
+def _apart(row: Row, field: str) -> Row:
+    """Return a row of the method that says whose it is, where it is folded away from there."""
+    away = row["rare"] and row["depth"] > 0 and field in ("prior", "solver")
+    return row | {"label": f"{_LABELS[field][0]}: {_small(row['label'])}"} if away else row
+
+
+def _small(label: str) -> str:
+    return label[:1].lower() + label[1:]
+
+
+def _told(row: Row, began: Row) -> str:
+    """Return what is said of a row that is folded away: its name, and its value where that is not as it began."""
+    told, value = _small(row["label"]), row.get("value")
+    said = row.get("text") or {None: "auto", True: "on", False: "off"}.get(value, str(value))
+    return told if row == began else f"{told} {said} {row.get('unit', '')}".rstrip()
+
+
+def _part(path: str, kind: str, label: str, name: str, choice: Any, depth: int, rare: bool) -> list[Row]:
     """Return the row that chooses a component, and the rows of its knobs."""
     chosen = choice.as_dict() if isinstance(choice, Choice) else choice
     component = None if chosen is None else SHELVES[kind][chosen["name"]]
@@ -152,27 +175,40 @@ def _part(path: str, kind: str, label: str, name: str, choice: Any, depth: int) 
     row = {
         "id": path, "type": "component", "label": label, "name": name, "depth": depth, "kind": kind,
         "value": component.name if component else "", "text": component.title if component else empty,
-        "help": component.summary if component else hint,
+        "help": component.summary if component else hint, "rare": rare,
     }  # fmt: skip
-    inner = [] if component is None else list(_knobs(component, path, chosen["params"], name, depth))
+    inner = [] if component is None else list(_knobs(component, path, chosen["params"], name, depth, rare))
     return [row, *inner]
 
 
-def _knobs(component: Component, path: str, params: Mapping[str, Any], where: str, depth: int) -> Iterator[Row]:
-    for knob in component.knobs.values():
+def _knobs(
+    component: Component, path: str, params: Mapping[str, Any], where: str, depth: int, rare: bool
+) -> Iterator[Row]:
+    for i, knob in enumerate(component.knobs.values()):
         at, value = f"{path}.params.{knob.name}", params.get(knob.name)
+        aside = rare or not _leads(knob, i, path)
         if knob.type == "part":
-            yield from _part(at, knob.kind, label(knob), f"{where}, {label(knob).lower()}", value, depth + 1)
+            yield from _part(at, knob.kind, label(knob), f"{where}, {label(knob).lower()}", value, depth + 1, aside)
         else:
-            yield _row(knob, at, value, where, depth + 1)
+            yield _row(knob, at, value, where, depth + 1, aside)
 
 
-def _row(knob: Knob, path: str, value: Any, where: str, depth: int) -> Row:
+def _leads(knob: Knob, place: int, path: str) -> bool:
+    """Say whether a knob is seen at once: the first of a signature, unless it begins switched off, and what is needed.
+
+    Of a truth the first is its size, which few people change.
+    """
+    if knob.type in ("file", "part"):
+        return not knob.optional
+    return place == 0 and path != "problem" and knob.default not in (None, 0)
+
+
+def _row(knob: Knob, path: str, value: Any, where: str, depth: int, rare: bool) -> Row:
     name = f"{where}: {label(knob)}" if where else label(knob)
     told = "" if knob.type in ("bool", "choice", "text", "file") or not knob.help else f" ({knob.allowed})"
     row: Row = {
         "id": path, "type": knob.type, "label": label(knob), "name": name, "depth": depth,
-        "help": (knob.help or knob.allowed) + told,
+        "help": (knob.help or knob.allowed) + told, "rare": rare,
     }  # fmt: skip
     if knob.type in ("float", "int"):
         return row | _number(knob, value)

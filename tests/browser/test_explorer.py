@@ -75,6 +75,11 @@ def _named(page, name):
     return page.get_by_label(name, exact=True)
 
 
+def _unfold(page, group):
+    """Open what a group of settings holds back at first."""
+    page.locator(f".ex-controls fieldset:has(legend:text-is('{group}')) > .ex-rest:not([open]) > summary").click()
+
+
 def _theme(page, name):
     page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
     _until(page, f"document.body.dataset.jpThemeLight === '{'false' if 'Dark' in name else 'true'}'")
@@ -184,6 +189,8 @@ def test_run_shows_frames_and_ends_with_the_reason_in_words(page):
 
 def test_bad_input_is_one_sentence_by_its_control(page):
     size = _named(page, "Truth: Size, exact value in px")
+    assert not size.is_visible()
+    _unfold(page, "Problem")
     size.fill("50000")
     page.keyboard.press("Enter")
     page.wait_for_selector(".ex-message[role=alert]")
@@ -199,6 +206,7 @@ def test_bad_input_is_one_sentence_by_its_control(page):
 
 
 def test_a_heavy_run_can_be_watched_and_cancelled(page):
+    _unfold(page, "Method")
     _named(page, "Stop: Steps, exact value in steps").fill("100000")
     page.keyboard.press("Enter")
     page.wait_for_timeout(500)

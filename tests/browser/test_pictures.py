@@ -4,7 +4,18 @@ import pytest
 
 from tests.browser.console import errors_of
 from tests.browser.server import open_notebook, run_all
-from tests.browser.test_explorer import CLIPPED, NAMES, PAINTED, PATIENCE, _named, _settle, _shot, _theme, _until
+from tests.browser.test_explorer import (
+    CLIPPED,
+    NAMES,
+    PAINTED,
+    PATIENCE,
+    _named,
+    _settle,
+    _shot,
+    _theme,
+    _unfold,
+    _until,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -77,6 +88,7 @@ def test_two_pictures_take_turns(page):
     _until(page, r"/^200\ssteps · 200\sA, 201/.test(document.querySelector('.ex-progress').innerText)")
     page.locator("[role=tab]", has_text="Compare").click()
     page.keyboard.press("k")
+    _unfold(page, "Method")
     slider = _named(page, "Stop: Steps, exact value in steps")
     slider.fill("3")
     page.keyboard.press("Enter")
@@ -132,6 +144,7 @@ def test_a_part_of_a_phantom_is_dragged_and_steered(page):
     page.locator("[role=option]", has_text="Drag a phantom").click()
     handle = _named(page, "Part 3 of 5: rectangle")
     handle.wait_for()
+    _unfold(page, "Problem")
     field = _named(page, "Truth: Parts")
     written = "document.querySelector(\"[aria-label='Truth: Parts']\").value"
     start = field.input_value()

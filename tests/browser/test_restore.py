@@ -42,6 +42,7 @@ def _seed_is(page, seed):
 
 
 def test_the_notebook_keeps_what_was_chosen_and_the_last_picture(page):
+    page.locator(".ex-rest > summary", has_text="seed").click()
     _seed(page).fill("7")
     page.keyboard.press("Enter")
     _seed_is(page, 7)
@@ -58,6 +59,7 @@ def test_after_a_restart_of_the_kernel_the_cell_restores_the_choices(page):
     run_all(page)
     page.wait_for_selector(".ex-message >> text=Restored what was chosen")
     _seed_is(page, 7)
+    assert page.locator(".ex-rest > summary", has_text="seed 7").count() == 1  # folded, and not unsaid
     page.get_by_label("Reset Noise: go back to what it began with").click()
     _seed_is(page, 0)
     page.get_by_role("button", name="↶ Undo").click()

@@ -112,6 +112,44 @@ def test_nested_parts_have_rows_and_can_be_set():
     assert caught.value.field == "stop.params.second.params.tau"
 
 
+def seen(spec):
+    return [
+        row["id"] for g in knobs.groups(spec, {}, {}) if not g["folded"] for row in g["rows"] if not row.get("rare")
+    ]
+
+
+def test_a_preset_and_seven_settings_are_seen_at_once_and_the_others_are_named_below():
+    spec = RunSpec(problem="shepp_logan")
+    assert seen(spec) == [
+        "preset",
+        "problem",
+        "operator",
+        "operator.params.sigma",
+        "noise",
+        "noise.params.level",
+        "prior",
+        "solver",
+    ]
+    groups = {group["title"]: group for group in knobs.groups(spec, {}, {}, spec)}
+    assert groups["Problem"]["more"] == "size"
+    assert groups["Noise"]["more"] == "scale, seed"
+    assert groups["Method"]["more"].startswith("preconditioner, solver: damping λ, rule, ")
+    changed = spec.replace(seed=7)
+    assert knobs.groups(changed, {}, {}, spec)[3]["more"] == "scale, seed 7"
+
+
+@pytest.mark.parametrize(
+    ("spec", "there"),
+    [
+        (RunSpec(problem="shepp_logan", solver="tikhonov"), {"solver.params.regularization"}),
+        (RunSpec(problem="shepp_logan", prior="tv", solver="fista"), {"prior", "prior.params.weight"}),
+        (RunSpec(problem="shepp_logan", operator="radon"), {"operator.params.angles"}),
+    ],
+)
+def test_what_a_choice_turns_on_is_seen_at_once(spec, there):
+    assert there <= set(seen(spec))
+
+
 def test_what_was_typed_and_refused_stays_visible_with_its_sentence():
     made = knobs.groups(SPEC, {"seed": "many"}, {"seed": "Seed is wrong."})
     row = next(r for g in made for r in g["rows"] if r["id"] == "seed")
