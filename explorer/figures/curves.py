@@ -207,7 +207,7 @@ def layout(x: str, y: str, dark: bool, tall: float = 9.0, counted: float | None 
         "font": {"color": colours.text, "size": 13},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom", "xanchor": "left", "font": {"size": 13}},
         # room for two rows of a legend
         "margin": {"l": 64, "r": 12, "t": 84, "b": 44},
         "height": 332,

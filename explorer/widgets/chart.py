@@ -277,4 +277,5 @@ def _layout(figure: go.Figure) -> dict[str, Any]:
         mode = "array" if "tickvals" in given else "linear" if "dtick" in given else "auto"
         usual = {"showticklabels": True, "tickformat": ""}  # what an older figure had otherwise would stay
         layout[axis] = {**usual, **given, "tickmode": mode}
-    return {"shapes": [], "annotations": [], "font": {"color": "#000"}, **layout, "template": "none"}
+    whole: dict[str, Any] = {"shapes": [], "annotations": [], "font": {"color": "#000"}, "showlegend": None}
+    return {**whole, **layout, "template": "none"}

@@ -123,6 +123,11 @@ def test_axes_of_an_older_figure_leave_nothing_behind(chart):
     show(chart, figure(2.0))
     assert chart.widget.layout.xaxis.showticklabels is True
     assert not chart.widget.layout.xaxis.tickformat
+    curves = [Curve("residual", np.arange(1.0, 21), np.geomspace(1, 0.1, 20))]
+    small = curve_figure(curves, None, {"rule": 10}).update_layout(showlegend=True, legend={"font": {"size": 11}})
+    for shown, size, told in ((small, 11, True), (curve_figure(curves, None, {}), 13, None)):
+        show(chart, shown)
+        assert (chart.widget.layout.legend.font.size, chart.widget.layout.showlegend) == (size, told)
 
 
 def test_a_zoom_ends_with_the_next_figure_and_a_width_is_kept(chart):
