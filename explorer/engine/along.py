@@ -15,12 +15,13 @@ from explorer.catalogue.signature import MAX_VALUES, short
 from explorer.engine.build import build, refuse_huge
 from explorer.engine.fields import assign, knob_at, value_at
 from explorer.engine.fit import gives, judged
+from explorer.engine.freedom import nudged
 from explorer.engine.problem import Problem
 from explorer.engine.reasons import Reason
 from explorer.engine.run import Run, finish, prepare
 from explorer.engine.spec import RunSpec
 from explorer.engine.swept import Path, RuleComparison
-from explorer.linalg import Rng, Space, axpy, safe_divide
+from explorer.linalg import Rng, Space, safe_divide
 from explorer.linalg.quadrature import random_signs
 from explorer.rules.select import choose, score
 from explorer.solvers.steps import Solution, Step
@@ -61,8 +62,7 @@ def along_steps(
     """Let every rule stop the same iteration; see :func:`explorer.compare_rules`."""
     refuse_no_steps(spec)
     problem = build(spec)
-    if not walkable(problem):
-        raise SpecError("steps are walked along where a model makes one set of data: choose such a problem", "problem")
+    _refuse_many(problem)
     spec = spec.replace(rule="fixed", record={"keep_going": True})
     asked = wanted(rules_)
     share = 1 / (1 + len(asked))
@@ -93,6 +93,11 @@ def along_steps(
         path=_of_steps(whole),
         history=whole.history,
     )
+
+
+def _refuse_many(problem: Problem) -> None:
+    if not walkable(problem):
+        raise SpecError("a sweep needs a model that makes one set of data: choose such a problem", "problem")
 
 
 def walkable(problem: Problem) -> bool:
@@ -129,8 +134,7 @@ def along_knob(
     knob = method_knob(spec, field)
     spec = spec.replace(record={"snapshots": 0})
     problem = build(spec)
-    if not walkable(problem):
-        raise SpecError("a knob is walked along where a model makes one set of data: choose such a problem", "problem")
+    _refuse_many(problem)
     grid = falling(values, lambda number: candidates_of(knob, value_at(spec, field), number), COUNT)
     refuse_huge(len(grid) * max(problem.domain.size, problem.F.codomain.size), "values of solutions", "values")
     asked, judges, refused = wanted(rules_), {}, {}
@@ -254,14 +258,12 @@ def _freedom(
     problem = run.problem
     Y = problem.F.codomain
     w = Y.expand(random_signs(Y, Rng(spec.seed, "rule/probe", spec.draws)), problem.batch)
-    h = Y.eps ** (1 / 3) * safe_divide(Y.norm(problem.y), Y.norm(w))  # balances rounding and curvature
-    other = Problem(
-        {**problem.offers, "y": axpy(h, w, problem.y)}, problem.truth, problem.domain, problem.clean, problem.batch
-    )
+    h, moved = nudged(Y, problem.y, w)
+    other = Problem({**problem.offers, "y": moved}, problem.truth, problem.domain, problem.clean, problem.batch)
     beside = _run(spec, other, watch, begun, share)
     with torch.no_grad():
-        moved = problem.F.forward(beside.x) - told["fit"].reshape(*problem.batch, *Y.shape)
-    return safe_divide(Y.inner(w, moved).real, h).reshape(told["residual"].shape)
+        apart = problem.F.forward(beside.x) - told["fit"].reshape(*problem.batch, *Y.shape)
+    return safe_divide(Y.inner(w, apart).real, h).reshape(told["residual"].shape)
 
 
 def _run(spec: RunSpec, problem: Problem | None, watch: Watch | None, begun: float, share: float) -> Run:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from explorer.catalogue import Component
-from explorer.linalg import Rng, axpy, safe_divide
+from explorer.linalg import Rng, Space, axpy, safe_divide
 from explorer.solvers.steps import Step
 
 
@@ -32,13 +32,18 @@ def probed(component: Component, offers: Mapping[str, Any], params: Mapping[str,
     """
     A, y = offers["A"], offers["y"]
     X, Y = A.domain, A.codomain
-    # a cube root of eps balances rounding and curvature
-    h = X.eps ** (1 / 3) * safe_divide(Y.norm(y), Y.norm(probe))
+    h, moved = nudged(Y, y, probe)
     back = A.adjoint(probe)
     rng = offers["rng"]
     again = Rng(rng.seed, rng.component, rng.draws)  # the same choices at random in both
     own = component.bind(offers, params)()
-    other = component.bind({**offers, "y": axpy(h, probe, y), "rng": again}, params)()
+    other = component.bind({**offers, "y": moved, "rng": again}, params)()
     for step, beside in zip(own, other, strict=False):
         step.scalars["dof"] = safe_divide(X.inner(back, beside.x - step.x).real, h)
         yield step
+
+
+def nudged(Y: Space, y: Any, probe: Any) -> tuple[Any, Any]:
+    """Return a length h, and data moved by it along a probe: a cube root of eps balances rounding and curvature."""
+    h = Y.eps ** (1 / 3) * safe_divide(Y.norm(y), Y.norm(probe))
+    return h, axpy(h, probe, y)

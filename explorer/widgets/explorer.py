@@ -78,7 +78,8 @@ class Explorer(ipywidgets.VBox):
         self._lock = threading.RLock()
         self._spec = self._first = begin(spec, choices)
         self.result: Run | None = None
-        self._typed, self._wrong = dict[str, str](), dict[str, str]()
+        self._typed: dict[str, str] = {}
+        self._wrong: dict[str, str] = {}
         self._misfit: SpecError | None = None
         self._opened, self._asked = False, self._first  # what the code had asked for when it was shown
         self._changes, self._rest, self._saved = Changes(), Rest(), Saved()
@@ -318,11 +319,10 @@ class Explorer(ipywidgets.VBox):
     def _offer(self, field: str, kind: str) -> None:
         """Send the components that a list offers, or the presets."""
         spec = self._spec
-        pictures = choices.stamps() if field == "preset" else None
+        pictures = choices.stamps() if field == "preset" else {}
         found = [vars(option) for option in choices.options(spec, field, kind)]
         with self._lock:
-            if pictures is not None:
-                self._controls.pictures = pictures
+            self._controls.pictures = pictures or self._controls.pictures
             if spec == self._spec:
                 self._controls.options = {**self._controls.options, field: found}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -239,6 +240,9 @@ class ParameterPanel(ipywidgets.Box):
             return
         except SpecError as error:
             refusal = sentence(error.message)
+        except Exception as error:
+            logging.getLogger(__name__).error("a sweep of the Explorer failed", exc_info=error)
+            refusal = f"The sweep failed: {type(error).__name__}: {error}"
         with self._lock:
             if self._going is not key:
                 return
@@ -262,11 +266,12 @@ def ways(spec: RunSpec, problem: Problem | None = None) -> dict[str, str]:
     rest: dict[str, str] = {}
     for row in knobs.rows(spec, "Method"):
         field, _, name = row["id"].rpartition(".params.")
-        if row["type"] not in ("float", "int") or field not in METHOD or isinstance(row["value"], type(None)):
+        if row["type"] not in ("float", "int") or field not in METHOD or row["value"] is None:
             continue
-        if ranged(method_knob(spec, row["id"])) and not (direct and name == solver.traits["tunes"][0]):
+        knob = method_knob(spec, row["id"])
+        if ranged(knob) and not (direct and name == solver.traits["tunes"][0]):
             title = SHELVES[RunSpec.kinds[field]][getattr(spec, field).name].title
-            (first if (field, name) == ("prior", "weight") else rest)[f"{row['label']} of {title}"] = row["id"]
+            (first if (field, name) == ("prior", "weight") else rest)[f"{knobs.label(knob)} of {title}"] = row["id"]
     try:
         refuse_no_steps(spec)
         first |= {f"steps of {solver.title}": "steps"}

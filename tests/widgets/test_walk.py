@@ -218,6 +218,23 @@ def test_a_sweep_can_be_ended_and_leaves_nothing(looking, monkeypatch):
     assert panel._progress.value == ""  # nothing is left of it on a tab that nobody sees
 
 
+def test_a_sweep_that_fails_says_so_and_can_be_tried_again(looking, monkeypatch):
+    panel = looking._screen.parameter
+
+    def broken(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(parameter, "compare_rules", broken)
+    panel.button.click()
+    assert looking.wait(30)
+    assert "The sweep failed: RuntimeError: out of memory" in looking._screen.notes.value
+    assert panel.button.description == "Sweep"
+    monkeypatch.undo()
+    panel.button.click()
+    assert looking.wait(60)
+    assert panel.found is not None
+
+
 @pytest.mark.parametrize("end", ["another setting", "close"])
 def test_a_sweep_that_nobody_waits_for_ends(looking, monkeypatch, end):
     panel, begun, ended = looking._screen.parameter, threading.Event(), threading.Event()
