@@ -83,6 +83,8 @@ def test_presets_are_cards_with_a_picture_sent_when_somebody_looks(make):
     assert w.wait(60)
     titles = [option["value"] for option in w._controls.options["preset"]]
     assert titles == list(presets())
+    assert titles[:2] == ["Deblur a photo", "Tomography from 30 angles"]  # a learner begins there
+    assert titles[7:] == sorted(titles[7:])
     assert all(w._controls.pictures[title].startswith("data:image/png;base64,iVBOR") for title in titles)
     assert sum(map(len, w._controls.pictures.values())) < 200 * 1024  # one message of state
 
