@@ -112,6 +112,8 @@ class InverseDiffusion(LinearOperator):
     "Darcy flow",
     papers=["Bear 1972: Dynamics of fluids in porous media", LEVEQUE],
     equation=r"A f = u,\quad -\nabla \cdot (e^{s g} \nabla u) = f,\quad u = 0 \text{ on the boundary}",
+    works="Broad sources, seen by the pressure everywhere; measured the other way round, no detail is lost.",
+    fails="Fine sources are smoothed away; those in very permeable rock hardly raise the pressure.",
 )
 def darcy_flow(
     domain: Annotated[Space, SINGLE],

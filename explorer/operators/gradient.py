@@ -168,6 +168,8 @@ class SymmetricGradient(LinearOperator):
     "Gradient",
     papers=["Chambolle 2004: An algorithm for total variation minimization and applications"],
     equation=r"(Ax)_{d,i} = x_{i+e_d} - x_i",
+    works="Heights from measured slopes: adding the slopes up damps noise of fine scale.",
+    fails="The mean is lost, and slow waves of the noise grow to broad tilts and bumps.",
 )
 def gradient(
     domain: Space,

@@ -56,6 +56,8 @@ def adjacency(n: int, graph: Graph, degree: int, rng: Rng) -> Any:
     "Graph Laplacian",
     papers=["Chung 1997: Spectral Graph Theory"],
     equation=r"L = D - W,\quad D = \operatorname{diag}(W \mathbf{1})",
+    works="Values at the nodes of a network, when their differences to the neighbours are measured.",
+    fails="Without a shift, a level for each connected part is lost; few links between parts make more nearly so.",
 )
 def graph_laplacian(
     domain: Annotated[Space, SIGNAL],

@@ -51,6 +51,8 @@ class Mixing(Kronecker):
         "quantification in hyperspectral imagery",
     ],
     equation=r"y_p = E a_p,\quad a_p \ge 0,\ \textstyle\sum_k a_{kp} = 1",
+    works="Pixels of a few known materials whose spectra differ clearly, with more bands than materials.",
+    fails="Alike spectra, or fewer bands than materials: noise trades one material for another.",
 )
 def spectral_mixing(
     domain: Annotated[Space, MAPS],

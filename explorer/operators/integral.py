@@ -24,6 +24,8 @@ from explorer.operators.hansen import PAPER, Signal, dense, index, refuse_not_mu
     "Baart",
     papers=["Baart 1982: The use of auto-correlation for pseudo-rank determination", PAPER],
     equation=r"K(s,t) = e^{s \cos t},\ 0 \le s \le \pi/2,\ 0 \le t \le \pi",
+    works="Lessons on severe ill-posedness: a smooth solution of which two or three coefficients say most.",
+    fails="Only about six singular values are above a millionth of the largest: more terms bring in noise.",
 )
 def baart(domain: Signal) -> DenseMatrix:
     """Galerkin with boxes, exact in s and by Simpson's rule in t; severely ill-posed, not symmetric."""
@@ -63,6 +65,8 @@ def baart_data(n: int) -> Tensor:
     papers=["Fox & Goodwin 1953: The numerical solution of non-singular linear integral equations", PAPER],
     finer={},
     equation=r"K(s,t) = \sqrt{s^2 + t^2}",
+    works="Lessons on Picard's condition: data of the integral differ slightly from the matrix's.",
+    fails="The integral's data break Picard's condition at small singular values, where inverting only adds error.",
 )
 def foxgood(domain: Signal) -> DenseMatrix:
     """A kernel on [0, 1] by the midpoint rule; severely ill-posed, symmetric."""
@@ -89,6 +93,8 @@ def foxgood_data(n: int) -> Tensor:
     name="i_laplace",
     papers=["Varah 1983: Pitfalls in the numerical solution of linear ill-posed problems", PAPER],
     equation=r"g(s) = \int_0^\infty e^{-st} f(t)\, dt",
+    works="Decays that are sums of exponentials, such as relaxation or fluorescence: which rates, and how much.",
+    fails="Similar rates run into one; high rates, over before the first datum, are hardly seen.",
 )
 def i_laplace(domain: Signal) -> DenseMatrix:
     """Collocation at ``s_i = 10 i/n``, Gauss–Laguerre quadrature in t; severely ill-posed, not symmetric."""
@@ -141,6 +147,8 @@ def i_laplace_data(n: int, case: Literal[1, 2, 3, 4] = 1) -> Tensor:
     "Spike train",
     papers=[PAPER],
     equation=r"A_{ij} = \frac{s_i}{2\sqrt{\pi t_j^3}}\, e^{-s_i^2/(4 t_j)},\ s_i = iT/n,\ t_j = jT/n",
+    works="Tests of sparse priors and of step-and-spike solutions under severe blur.",
+    fails="Late spikes have nearly the same data as their neighbours, and merge into broad humps.",
 )
 def spike_train(
     domain: Signal,
@@ -171,6 +179,8 @@ def spike_train_solution(n: int, duration: int = 5) -> Tensor:
     "Ursell",
     papers=["Ursell 1974: Introduction to the theory of linear integral equations", PAPER],
     equation=r"K(s,t) = \frac{1}{s + t + 1},\quad g(s) = 1",
+    works="Lessons on equations without a solution: the data 1 are not in the range.",
+    fails="For the data 1 the norm of the answer grows without bound as regularisation is taken away.",
 )
 def ursell(domain: Signal) -> DenseMatrix:
     """A Hankel matrix on [0, 1] by Galerkin with boxes; for g = 1 the equation has no square integrable solution.
@@ -197,6 +207,8 @@ def ursell_data(n: int) -> Tensor:
     "Wing",
     papers=["Wing & Zahrt 1991: A Primer on Integral Equations of the First Kind", PAPER],
     equation=r"K(s,t) = t\, e^{-s t^2}",
+    works="Lessons on a solution with jumps under a kernel that is very smooth.",
+    fails="Four singular values are above a millionth of the largest: the box comes back as a smooth hump.",
 )
 def wing(domain: Signal) -> DenseMatrix:
     """A kernel on [0, 1] by the midpoint rule, with a discontinuous solution; severely ill-posed, not symmetric."""
@@ -226,6 +238,8 @@ STARS = (3, 7, 7, 17, 27, 39, 46, 51, 56, 50, 43, 45, 43, 32, 33, 29, 21, 12, 17
     "Stellar parallax",
     papers=["Smart 1938: Stellar Dynamics", PAPER],
     equation=r"K(s,t) = \frac{1}{\sigma\sqrt{2\pi}} e^{-(s-t)^2/(2\sigma^2)},\ \sigma = 0.014234''",
+    works="Counts of stars by measured parallax, whose error is Gaussian and known.",
+    fails="Peaks narrower than the error merge; there are 26 data, and more unknowns than that have a null space.",
 )
 def parallax(domain: Signal) -> DenseMatrix:
     """From true to observed parallaxes of stars: Galerkin with boxes by Simpson's rule; always 26 data."""
@@ -256,6 +270,8 @@ def parallax_data() -> Tensor:
     papers=["Dasch 1992: One-dimensional tomography: a comparison of Abel, onion-peeling, and filtered backprojection"],
     finer={},
     equation=r"g(s) = 2 \int_s^1 \frac{f(r)\, r\, dr}{\sqrt{r^2 - s^2}}",
+    works="Flames, jets and plasmas that are round: the profile follows from one view.",
+    fails="Noise gathers near the axis, where few lines see a ring; what is not round cannot be described.",
 )
 def abel(domain: Signal) -> DenseMatrix:
     """Line integrals through a disc of radius 1 that depends on the radius alone, for rings of constant density.

@@ -127,6 +127,8 @@ class Interferometer(MaskedFourier):
     ],
     equation=r"A = M F,\quad \begin{pmatrix} u \\ v \end{pmatrix} = \begin{pmatrix} \sin H & \cos H & 0 \\"
     r" -\sin\delta \cos H & \sin\delta \sin H & \cos\delta \end{pmatrix} b",
+    works="Compact sources on a dark sky, with many antennas and hours of the Earth's turning.",
+    fails="The mean and sources broader than the shortest baseline shows are lost; gaps between tracks make sidelobes.",
 )
 def radio_interferometer(
     domain: Annotated[Space, IMAGE],

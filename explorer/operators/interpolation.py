@@ -100,6 +100,8 @@ def along(t: NDArray[np.floating], n: int, method: Method) -> tuple[NDArray[np.i
         "test problems",
     ],
     equation=r"y_i = \sum_j x_j\, k(t_i - j)",
+    works="Scattered samples, several for every point of the grid.",
+    fails="Gaps: grid points that no sample touches are unknown, and those barely touched amplify noise.",
 )
 def inverse_interpolation(
     domain: Space,

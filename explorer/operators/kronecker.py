@@ -24,6 +24,8 @@ Square = Annotated[Space, SQUARE_IMAGE]
     papers=PAPERS,
     equation=r"A = B \otimes C:\quad X \mapsto B X C^T",
     domain_within=one_slice,
+    works="Blurs and surveys that act on rows and columns separately: small matrices tell the singular values.",
+    fails="Condition numbers multiply: two mild factors make a harder problem, two severe ones leave only the coarse.",
 )
 def kronecker_product(
     domain: Square,
@@ -52,6 +54,8 @@ def kronecker_product(
     papers=PAPERS,
     equation=r"A = B \otimes I + I \otimes C:\quad X \mapsto B X + X C^T",
     domain_within=one_slice,
+    works="Sylvester's equation, and diffusion that differs along rows and columns.",
+    fails="Nearly singular where an eigenvalue of one operator is almost minus one of the other.",
 )
 def kronecker_sum(
     domain: Square,

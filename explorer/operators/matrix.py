@@ -27,6 +27,8 @@ MAX_ENTRIES = 2**22
     "Dense matrix",
     papers=["Higham 2002: Accuracy and Stability of Numerical Algorithms"],
     equation=r"A = U \operatorname{diag}(s) V^H",
+    works="Tests of solvers: the condition and the fall of the singular values are chosen exactly.",
+    fails="Small singular values do not belong to fine detail as a blur's do: priors of smoothness help little.",
 )
 def dense_matrix(
     domain: Space,

@@ -41,7 +41,13 @@ class MissingData(Composition):
         return self._adjoint(y)
 
 
-@operator("Missing data of another operator", name="missing_data", equation=r"y_i = (B x)_{\pi(i)}")
+@operator(
+    "Missing data of another operator",
+    name="missing_data",
+    equation=r"y_i = (B x)_{\pi(i)}",
+    works="Known losses among data that overlap, such as dead pixels of a detector.",
+    fails="Data that nothing repeats: with the identity within, lost entries are gone; lost views leave streaks.",
+)
 def missing_data(
     domain: Space,  # noqa: ARG001 - what the operator within is built on
     rng: Rng,

@@ -22,6 +22,8 @@ from explorer.operators.kspace import Pattern, sampled
         "McCool & Fiume 1992: Hierarchical Poisson disk sampling distributions",
     ],
     equation=r"y_c = M F (s_c \odot x),\quad \textstyle\sum_c |s_c|^2 = 1",
+    works="Accelerations well below the number of coils, the middle of the frequencies fully measured.",
+    fails="Accelerations near the number of coils: sensitivities are too alike, and unfolding amplifies noise.",
 )
 def multicoil_mri(
     domain: Annotated[Space, IMAGE],

@@ -157,6 +157,8 @@ def lines(count: int, samples: int, golden: bool) -> Tensor:
         "exponential of semicircle kernel",
     ],
     equation=r"y_{cj} = n^{-1/2} \sum_p s_c(p)\, x_p\, e^{-i \omega_j \cdot p}",
+    works="Moving bodies: every line passes the middle, and gaps between a few lines make only mild streaks.",
+    fails="Frequencies in the corners are never measured; too few lines make streaks, and least squares is slow.",
 )
 def radial_mri(
     domain: Annotated[Space, IMAGE],

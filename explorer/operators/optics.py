@@ -59,6 +59,8 @@ def _disc_area(x: Tensor, y: Tensor, radius: float) -> Tensor:
     papers=["Hansen, Nagy & O'Leary 2006: Deblurring Images: Matrices, Spectra, and Filtering"],
     finer={"radius": 1},
     equation=r"(Ax)(t) = \frac{1}{\pi r^2} \int_{|u| \le r} x(t - u)\, du",
+    works="Flat scenes out of focus by the same, known radius.",
+    fails="Rings of frequencies at zeros of the transfer function are lost; a wrong radius makes ripples round edges.",
 )
 def defocus_blur(
     domain: Space,
@@ -115,6 +117,8 @@ class ProductConvolution(LinearOperator):
     ],
     finer={"sigma": 1, "edge": 1},
     equation=r"Ax = \sum_k g_{\sigma_k} * (w_k\, x),\quad \sum_k w_k = 1",
+    works="Simple lenses that are sharp in the middle and soft in the corners.",
+    fails="Fine detail in the corners is lost first; no transform diagonalises it for spectral filters.",
 )
 def space_varying_blur(
     domain: Space,

@@ -127,7 +127,14 @@ def _discretised(made: Elliptic, scheme: str, title: str) -> LinearOperator:
     return chosen
 
 
-@operator("Poisson equation", name="poisson_equation", papers=[LEVEQUE, TREFETHEN], equation=r"Au = -\Delta u")
+@operator(
+    "Poisson equation",
+    name="poisson_equation",
+    papers=[LEVEQUE, TREFETHEN],
+    equation=r"Au = -\Delta u",
+    works="Finding a potential from its sources, which smooths: noise of fine scale is damped.",
+    fails="Slopes of 0 or a periodic edge leave the level of the potential free; fine grids slow iterations down.",
+)
 def poisson_equation(
     domain: Space, *, boundary: EdgeKnob = "dirichlet", scheme: Waves = "differences"
 ) -> LinearOperator:
@@ -135,7 +142,13 @@ def poisson_equation(
     return _discretised(Elliptic(domain, boundary), scheme, "Poisson equation")
 
 
-@operator("Helmholtz equation", papers=[LEVEQUE, TREFETHEN], equation=r"Au = -\Delta u - k^2 u")
+@operator(
+    "Helmholtz equation",
+    papers=[LEVEQUE, TREFETHEN],
+    equation=r"Au = -\Delta u - k^2 u",
+    works="Waves in a box at a frequency that is far from its resonances.",
+    fails="Nearly singular close to a resonance, and indefinite: conjugate gradients on it may break down.",
+)
 def helmholtz_equation(
     domain: Space,
     *,
@@ -155,6 +168,8 @@ Scheme = Literal["upwind", "central"]
     name="advection_diffusion",
     papers=[LEVEQUE, "Elman, Silvester & Wathen 2014: Finite Elements and Fast Iterative Solvers"],
     equation=r"Au = -\varepsilon \Delta u + b \cdot \nabla u",
+    works="Tests of solvers that need no symmetry, such as GMRES and BiCGStab.",
+    fails="Weak diffusion: central differences oscillate, upwind ones smear fronts, and eigenvalues foretell no speed.",
 )
 def advection_diffusion(
     domain: Space,

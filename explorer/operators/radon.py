@@ -403,6 +403,8 @@ def radon(
     papers=["Kak & Slaney 1988: Principles of Computerized Tomographic Imaging"],
     finer={"pixel": -1, "rays": 1},
     equation=r"(Ax)(\beta, u) = (Rx)(\beta - \gamma,\; D \sin\gamma),\quad \gamma = \arctan(u/D)",
+    works="Scanners with one point source: many angles of a full turn, mildly ill-posed.",
+    fails="Few angles make streaks; an arc below half a turn plus the fan's opening leaves edges unseen.",
 )
 def fan_beam(
     domain: Image,

@@ -101,6 +101,8 @@ def power_of_two(n: int) -> int:
     "Hadamard measurements",
     papers=["Duarte et al. 2008: Single-pixel imaging via compressive sampling"],
     equation=r"A = R H D,\quad H_{ij} = \pm n^{-1/2}",
+    works="Cameras with a single pixel and sparse scenes, too large for a stored matrix.",
+    fails="Without the scramble, smooth images hang on whether their few large coefficients are drawn.",
 )
 def hadamard_sensing(
     domain: Space,
@@ -121,6 +123,8 @@ def hadamard_sensing(
     "Sparse binary measurements",
     papers=["Berinde, Gilbert, Indyk, Karloff & Strauss 2008: Combining geometry and combinatorics"],
     equation=r"A_{ij} \in \{0, 1\},\quad \sum_i A_{ij} = d",
+    works="Sparse unknowns, where each datum should be the sum of a few of them.",
+    fails="Few ones a column: unknowns in the same rows cannot be told apart, and recovery fails.",
 )
 def sparse_binary(
     domain: Space,

@@ -179,6 +179,8 @@ SketchKind = Annotated[
         "Charikar et al. 2002: Finding frequent items in data streams",
     ],
     equation=r"\mathbb{E}\,\|S x\|_2^2 = \|x\|_2^2",
+    works="Shrinking sets of points or least-squares problems that were fixed before the sketch was drawn.",
+    fails="With fewer rows than unknowns it has a null space: as a measurement it needs sparse unknowns.",
 )
 def random_sketch(
     domain: Space, rng: Rng, *, kind: SketchKind = "cosine", rows: Rows = None, nonzeros: Nonzeros = 1
@@ -199,6 +201,8 @@ def random_sketch(
         "Ailon & Chazelle 2009: The fast Johnson–Lindenstrauss transform and approximate nearest neighbors",
     ],
     equation=r"S = P H D,\quad P_{ij} \sim \begin{cases} N(0, 1/(q m)) & \text{with probability } q\\ 0\end{cases}",
+    works="Many points of many numbers whose distances are to be kept at little cost.",
+    fails="Far too large a saving distorts distances; without mixing, points of few non-zeros are lost.",
 )
 def fast_johnson_lindenstrauss(
     domain: Space,

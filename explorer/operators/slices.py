@@ -108,7 +108,14 @@ def one_slice(domain: Space | ProductSpace) -> Space:
     return Space(domain.shape[1:], domain.dtype, domain.device)
 
 
-@operator("Slice by slice", name="slice_wise", equation=r"A = I \otimes B", domain_within=one_slice)
+@operator(
+    "Slice by slice",
+    name="slice_wise",
+    equation=r"A = I \otimes B",
+    domain_within=one_slice,
+    works="Volumes and films whose slices are all measured in the same way.",
+    fails="The data tie no slices together: what is lost in one is lost in each, unless the prior runs across them.",
+)
 def slice_wise(
     domain: Space,
     rng: Rng,  # noqa: ARG001 - what the operator within draws from

@@ -48,6 +48,8 @@ def _squared_frequencies(domain: Space, periodic: bool) -> torch.Tensor:
         "Zhu, Hu, Lou & Yang 2021: Implicit regularization effects of the Sobolev norms in image processing",
     ],
     equation=r"A = (I - \Delta)^{s/2}",
+    works="Tests of rates and priors: the order alone says how ill-posed the problem is.",
+    fails="Of negative order, inversion amplifies noise as a power of the frequency: detail goes first.",
 )
 def sobolev(domain: Space, *, order: Order = -1.0, boundary: Boundary = "neumann") -> Sobolev:
     """A fractional power of ``I − Δ``: of negative order it smooths, of positive order it sharpens."""

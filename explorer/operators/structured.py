@@ -23,7 +23,14 @@ HIGHAM = "Higham 2002: Accuracy and Stability of Numerical Algorithms"
 Nodes = Literal["chebyshev", "equispaced"]
 
 
-@operator("Hilbert matrix", name="hilbert", papers=[HIGHAM], equation=r"A_{ij} = \frac{1}{i + j - 1}")
+@operator(
+    "Hilbert matrix",
+    name="hilbert",
+    papers=[HIGHAM],
+    equation=r"A_{ij} = \frac{1}{i + j - 1}",
+    works="Lessons on rounding: it arises when a function is fitted by powers on [0, 1].",
+    fails="Beyond twelve unknowns or so, double precision is used up: solutions lose every digit.",
+)
 def hilbert(domain: Signal) -> DenseMatrix:
     """The Gram matrix of the powers on [0, 1]; positive, its condition grows as ``e^{3.5 n}``."""
     i = index(domain)
@@ -37,6 +44,8 @@ def hilbert(domain: Signal) -> DenseMatrix:
     name="cauchy",
     papers=[HIGHAM, "Beckermann & Townsend 2017: On the singular values of matrices with displacement structure"],
     equation=r"A_{ij} = \frac{1}{t_i + t_j + g}",
+    works="Lessons on nearly low rank: the gap says how fast singular values fall.",
+    fails="Singular values fall exponentially, so that rounding swallows most of them, the more the larger the gap.",
 )
 def cauchy(
     domain: Signal, *, gap: Annotated[float, Log(1e-6, 10, help="distance g of the nodes from the poles")] = 0.1
@@ -53,6 +62,8 @@ def cauchy(
     name="vandermonde",
     papers=["Gautschi & Inglese 1988: Lower bounds for the condition number of Vandermonde matrices"],
     equation=r"(Ax)_i = \sum_j x_j t_i^{\,j-1}",
+    works="Polynomials of low degree, at more nodes than coefficients.",
+    fails="High powers look alike on [−1, 1]: the condition grows exponentially, and their coefficients are noise.",
 )
 def vandermonde(
     domain: Signal,

@@ -89,6 +89,8 @@ class Hankel(LinearOperator):
     "Toeplitz",
     papers=["Kac, Murdock & Szegő 1953: On the eigenvalues of certain Hermitian forms"],
     equation=r"A_{ij} = \rho^{\,i-j}\ (i \ge j),\quad \tau^{\,j-i}\ (i < j)",
+    works="Signals with a memory that fades in time; well-conditioned unless the ratio is near ±1.",
+    fails="Equal ratios near 1 weaken fast changes: the condition approaches ((1 + ρ)/(1 − ρ))².",
 )
 def toeplitz(
     domain: Signal,
@@ -111,6 +113,8 @@ def toeplitz(
     "Circulant",
     papers=["Gray 2006: Toeplitz and Circulant Matrices: A review"],
     equation=r"A_{ij} = \rho^{\,(i-j) \bmod n}",
+    works="Exponential smoothing on a ring, undone exactly by a Fourier transform.",
+    fails="A ratio near 1 weakens all but the mean, by up to (1 + ρ)/(1 − ρ); ends are joined.",
 )
 def circulant(domain: Signal, *, ratio: Ratio = 0.9) -> LinearOperator:
     """A memory that fades, on a ring: exponential smoothing, whose inverse has two diagonals only."""
@@ -123,6 +127,8 @@ def circulant(domain: Signal, *, ratio: Ratio = 0.9) -> LinearOperator:
     "Hankel",
     papers=["Widom 1966: Hankel matrices", "Beckermann & Townsend 2017: On the singular values of matrices"],
     equation=r"A_{ij} = (i + j - 1)^{-p}",
+    works="Lessons on moments, and on a fast product for a matrix that need not be stored.",
+    fails="Eigenvalues fall exponentially: a few dozen coefficients at most survive rounding, and fewer survive noise.",
 )
 def hankel(
     domain: Signal,

@@ -111,6 +111,8 @@ class TravelTime(SparseMatrix):
     ],
     finer={"cell": -1},
     equation=r"(Ax)_{sr} = \int_{\text{ray from } s \text{ to } r} x(t)\, dt",
+    works="Slowness that varies smoothly between a borehole and receivers, where rays cross at many angles.",
+    fails="Deep cells and corners see few, nearly parallel rays: bodies smear along them; real rays bend.",
 )
 def travel_time(
     domain: Annotated[Space, IMAGE],

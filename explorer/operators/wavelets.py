@@ -158,6 +158,8 @@ def _join(y: Tensor, filters: Tensor) -> Tensor:
         "Daubechies 1988: Orthonormal bases of compactly supported wavelets",
     ],
     equation=r"A = W,\quad W^* W = I",
+    works="Denoising by thresholds: sparse coefficients stand out of noise that is alike in all of them.",
+    fails="Nothing needs inverting; ends that do not match make large coefficients, as borders are periodic.",
 )
 def wavelet(
     domain: Space,
