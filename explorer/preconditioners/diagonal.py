@@ -45,6 +45,8 @@ def positive_system(A: LinearOperator, system: str) -> LinearOperator:
     name="jacobi",
     equation=r"M = \mathrm{diag}(H)^{-1}",
     papers=["van der Sluis 1969: Condition numbers and equilibration of matrices"],
+    works="Unknowns of very unlike scales, such as columns whose norms differ by decades.",
+    fails="Blurs and Laplacians, whose diagonal is nearly constant: it rescales them and saves no step.",
 )
 def jacobi(A: LinearOperator, *, system: System = "A") -> LinearOperator:
     """Divide by the diagonal: what helps where unknowns are of unlike scales; 0 where the diagonal is 0."""
@@ -65,6 +67,8 @@ def jacobi(A: LinearOperator, *, system: System = "A") -> LinearOperator:
         "Strang 1986: A proposal for Toeplitz matrix calculations",
         "Ng, Chan & Tang 1999: A fast algorithm for deblurring models with Neumann boundary conditions",
     ],
+    works="Blurs and other operators that do the same everywhere, the basis chosen to match the borders.",
+    fails="Operators that vary over the image; too small a shift lifts the frequencies where only noise is left.",
 )
 def fourier(
     A: LinearOperator,

@@ -97,6 +97,8 @@ class _SSOR(Inverse):
     name="ssor",
     equation=r"M = \tfrac{2-\omega}{\omega} (\tfrac{1}{\omega} D + L)^{-*} D\, (\tfrac{1}{\omega} D + L)^{-1}",
     papers=["Axelsson 1972: A generalized SSOR method", "Young 1971: Iterative solution of large linear systems"],
+    works="Small positive matrices whose neighbours are coupled, such as equations on a grid.",
+    fails="More than 1024 unknowns are refused; smooth error that spans the grid stays slow.",
 )
 def ssor(
     A: LinearOperator,
@@ -178,6 +180,8 @@ def _sparse(H: LinearOperator) -> Any:
         "matrix is a symmetric M-matrix",
         "Li & Shao 2011: A supernodal approach to incomplete LU factorization with partial pivoting",
     ],
+    works="Sparse positive matrices, such as diffusion on a grid with coefficients that vary.",
+    fails="Wide blurs: the factors fill up or, with much dropped, are no longer positive and ask for a larger shift.",
 )
 def incomplete(
     A: LinearOperator,

@@ -107,6 +107,8 @@ class _VCycle(Inverse):
         "Brandt 1977: Multi-level adaptive solutions to boundary-value problems",
         "Tatebe 1993: The multigrid preconditioned conjugate gradient method",
     ],
+    works="Large grids with a system near Poisson's: the steps hardly grow with the number of pixels.",
+    fails="Blurs, and coefficients that jump or favour a direction: its cycle knows the plain Laplacian alone.",
 )
 def multigrid(
     A: LinearOperator,

@@ -67,6 +67,8 @@ class _Polynomial(Inverse):
     name="polynomial",
     equation=r"P_t = \tfrac1t \sum_{i=1}^t (-1)^{i-1} P_{t-i} \left(\mathrm{tr}(H^i) I - H^i\right),\quad P_0 = I",
     papers=["row 122", "Doikov & Rodomanov 2023: Polynomial preconditioning for gradient methods"],
+    works="A few large eigenvalues far above the others, on small matrices or with a cheap decomposition.",
+    fails="Spectra that fall evenly to small values; each use costs t products, which CG would use better.",
 )
 def polynomial(
     A: LinearOperator,
@@ -120,6 +122,8 @@ class _Nystrom(Inverse):
     name="nystrom",
     equation=r"M = U (\hat\Lambda + \mu)^{-1} U^* + \tfrac{1}{\hat\lambda_r + \mu} (I - U U^*)",
     papers=["Frangella, Tropp & Udell 2023: Randomized Nyström preconditioning"],
+    works="Damped problems with a quickly falling spectrum, the shift near the damping.",
+    fails="Slowly falling spectra, which need a rank as large as the number of eigenvalues above the shift.",
 )
 def nystrom(
     A: LinearOperator,
@@ -184,6 +188,8 @@ class _Deflation(Inverse):
         "Tang, Nabben, Vuik & Erlangga 2009: Comparison of two-level preconditioners derived from deflation, domain "
         "decomposition and multigrid methods",
     ],
+    works="Differential equations, whose small eigenvalues belong to slow waves or near-constants.",
+    fails="Blurs and other smoothing operators, whose small eigenvalues belong to fast waves outside its space.",
 )
 def deflation(
     A: LinearOperator,

@@ -74,6 +74,8 @@ class _Optimal(_Diagonal):
         "Chan 1988: An optimal circulant preconditioner for Toeplitz systems",
         "Tyrtyshnikov 1992: Optimal and superoptimal circulant preconditioners",
     ],
+    works="Toeplitz matrices of good condition, such as narrow blurs with zero borders.",
+    fails="Ill-conditioned ones: mean diagonals miss the small eigenvalues, so the condition stays large.",
 )
 def optimal_circulant(A: LinearOperator, *, system: System = "A", shift: Shift = 0.0) -> LinearOperator:
     """Invert the circulant matrix nearest to H: its diagonals are the means of those of H, wrapped round.
@@ -104,6 +106,8 @@ class _Poisson(_Diagonal):
     name="poisson",
     equation=r"M = \tfrac{1}{c} (-\Delta + \mu)^{-1}",
     papers=["Buzbee, Golub & Nielson 1970: On direct methods for solving Poisson's equations"],
+    works="Systems that differentiate, such as diffusion with coefficients that vary little.",
+    fails="Blurs: it damps the high frequencies that they damp already, and the condition gets worse.",
 )
 def poisson(
     A: LinearOperator, *, system: System = "A", boundary: Boundary = "neumann", shift: Shift = 1e-3
@@ -134,6 +138,8 @@ class _Sobolev(_Diagonal):
     name="sobolev",
     equation=r"M = \tfrac{1}{c} (I - \Delta)^{s}",
     papers=["row 81", "Neuberger 1997: Sobolev gradients and differential equations"],
+    works="Noisy deblurring with s below 0: noise comes in late, and the best step is hard to miss.",
+    fails="It inverts nothing: below 0 fine detail takes many steps, above 0 noise comes in early.",
 )
 def sobolev(
     A: LinearOperator, *, system: System = "A", order: Order = -1.0, boundary: Boundary = "periodic"

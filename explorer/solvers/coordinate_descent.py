@@ -72,6 +72,8 @@ class Blocked:
     r"x_b \leftarrow x_b - g_b / L_b",
     reports=("residual", "gradient"),
     per_step={"A": 2, "Aᴴ": 2},
+    works="Small matrices with columns of unlike norms, or an l1 term that leaves few entries in use.",
+    fails="Columns alike in different blocks undo each other's changes; AᴴA is made dense, too much if large.",
 )
 def block_coordinate_descent(
     A: Annotated[LinearOperator, HAS_ROWS],

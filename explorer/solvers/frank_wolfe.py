@@ -30,6 +30,8 @@ Constraint = Literal["l2_ball", "l1_ball", "simplex", "box"]
     r"x_{k+1} = x_k + \alpha_k (s_k - x_k)",
     reports=("residual", "gap"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Least squares over a ball, simplex or box of known size, where few vertices make up the answer.",
+    fails="The gap falls only as 1/k, zigzagging between vertices; a wrong radius makes a wrong answer.",
 )
 def frank_wolfe(
     A: Annotated[LinearOperator, SINGLE_SPACES],

@@ -65,6 +65,8 @@ def _beside(knob: float | Tensor, d: Generalised) -> Tensor:
     reports=REPORTS,
     tunes=("threshold", 1),
     reads=1,
+    works="Small problems whose truth has a small L x, such as a smooth one, with a gap between the γ.",
+    fails="Without a gap one pattern more or less changes the answer; what L does not see is never filtered.",
 )
 def tgsvd(
     A: Small,
@@ -100,6 +102,8 @@ def tgsvd(
     on_request=("regularization", "growth", "sensitivity", "lost", "inner", "log_lost", "flat", "iterated"),
     tunes=("regularization", 2),
     reads=1,
+    works="Small problems whose truth is smooth rather than small: a gradient as L leaves levels free.",
+    fails="Edges are blurred by a quadratic penalty on slopes, and large operators are refused.",
 )
 def general_tikhonov(
     A: Small,

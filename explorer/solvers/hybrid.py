@@ -92,6 +92,8 @@ def hybrid_lsqr(
     per_step={"A": 1, "Aᴴ": 1},
     krylov=("bidiagonal", "AᴴA"),
     zeros="unknown",
+    works="Noisy data of any linear operator where the noise level is unknown and no step need be chosen.",
+    fails="It keeps all of its vectors; λ weighs against the square of AᴴA, so Tikhonov's values do not fit.",
 )
 def hybrid_lsmr(
     A: LinearOperator,
@@ -159,6 +161,8 @@ def _first(value: Tensor, length: int) -> Tensor:
     equation=r"x_k = V_k \arg\min_z \|H_k z - V_{k+1}^* y\|^2 + \lambda_k \|z\|^2",
     reports=REPORTS,
     per_step={"A": 1},
+    works="Square operators that are nearly self-adjoint, such as symmetric blurs, without an adjoint.",
+    fails="Strong motion blur: the powers of A applied to the data hold no good solution; all vectors are kept.",
 )
 def hybrid_gmres(
     A: Annotated[LinearOperator, LINEAR_SQUARE],
@@ -207,6 +211,8 @@ def hybrid_gmres(
     equation=r"x_k = \arg\min \|Ax-y\|_2,\quad x \in \operatorname{span}\{Ay, A^2y, \ldots, A^ky\}",
     reports=("residual", "solution_norm"),
     per_step={"A": 1},
+    works="Symmetric blurs with noisy data and no adjoint: noise comes in later than with GMRES.",
+    fails="Run on, it fits the noise; far from self-adjoint its space holds no good solution.",
 )
 def rrgmres(A: Annotated[LinearOperator, LINEAR_SQUARE], y: Tensor) -> Iterator[Step]:
     """Range-restricted GMRES: the space starts from A y, which is smoother than noisy data. Out of place.
@@ -229,6 +235,8 @@ def rrgmres(A: Annotated[LinearOperator, LINEAR_SQUARE], y: Tensor) -> Iterator[
     r"z_k = |x_{k-1}|^{1/2} \odot v_k",
     reports=REPORTS,
     per_step={"A": 1, "Aᴴ": 1},
+    works="Unknowns sparse in entries or cosines, or signals with few jumps, where λ is to be found on the way.",
+    fails="Its penalty changes with every step, so no fixed objective is least; images of flat regions need MM-GKS.",
 )
 def flexible_lsqr(
     A: Annotated[LinearOperator, ONE_UNKNOWN],

@@ -31,6 +31,8 @@ OBSERVED = Capability(
     equation=r"\min_X \|X - D\|_F^2\quad \text{s.t.}\quad x_{ij} \le \textstyle\sum_{e \in \text{path } i \to j} x_e",
     reports=("residual", "violation", "constraints"),
     per_step={"oracle": 1, "sweep": 10},
+    works="Noisy distances between all pairs of points, to be mended so that no detour is shorter.",
+    fails="Many points: every round finds all shortest paths at a cost of n³, on the CPU.",
 )
 def project_and_forget(
     A: Annotated[LinearOperator, OBSERVED],

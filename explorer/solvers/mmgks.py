@@ -29,6 +29,8 @@ from explorer.solvers.steps import Step
     r"w = (|\Psi x|^2 + \varepsilon^2)^{q/2-1}",
     reports=("residual", "regularization"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Large images of flat regions with sharp edges, where λ is to be found on the way.",
+    fails="Three vectors a step are kept; below q = 1 it can end in a local minimum, and texture goes.",
 )
 def mmgks(
     A: Annotated[LinearOperator, ONE_UNKNOWN],

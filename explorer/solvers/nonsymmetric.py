@@ -72,6 +72,8 @@ def bicgstab(A: Square, y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     equation=r"\min_{x \in \mathrm{span}\{z_1, \dots, z_k\}} \|Ax-y\|_2,\quad z_j \approx A^{-1} v_j",
     reports=("residual",),
     per_step={"A": 5},
+    works="Square operators on which GMRES takes many steps: inner solves keep the outer space small.",
+    fails="Noisy ill-posed data: every step fits much of the noise at once, which leaves no fine choice of a stop.",
 )
 def fgmres(
     A: Square,

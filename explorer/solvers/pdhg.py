@@ -118,6 +118,8 @@ RATIO, CHANGE, FADING = 1.5, 0.5, 0.95
     r"d_k = \tfrac{u_{k-1}-u_k}{\sigma} + K(x_k-x_{k-1})",
     reports=("residual", "step_size"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Priors g(K x) where the right balance of PDHG's two steps is unknown: it finds its own.",
+    fails="Its changes fade, so later imbalance stays; ill-conditioned operators remain as slow as with PDHG.",
 )
 def adaptive_pdhg(
     A: LinearOperator,
@@ -174,6 +176,8 @@ def adaptive_pdhg(
     r"v_{k+1} = \mathrm{prox}_{\sigma g^*}\left(v_k + \sigma K(2x_{k+1} - x_k)\right)",
     reports=("residual",),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Priors g(K x) together with a bound x ≥ 0, where A enters by plain gradient steps.",
+    fails="Ill-conditioned operators: steps of at most 1/‖A‖² hardly move weak directions.",
 )
 def condat_vu(
     A: LinearOperator,

@@ -25,6 +25,8 @@ from explorer.solvers.steps import Step
     equation=r"\min_x \max_u \tfrac12\|Ax-y\|_2^2 + \langle Kx, u\rangle - g^*(u) - \tfrac{\mu}{2}\|u\|_2^2",
     reports=("residual", "step_size"),
     per_step={"A": 1, "Aᴴ": 1},
+    works="Total variation and its like where a little rounding of the corners, its Huber form, is welcome.",
+    fails="A small μ makes its steps short, in proportion to μ/‖K‖²; a large one smooths the edges.",
 )
 def accelerated_primal_dual(
     A: LinearOperator,

@@ -98,6 +98,8 @@ def _ratio(s: np.ndarray, knobs: Mapping[str, Any], value: np.ndarray | float | 
     tunes=("regularization", 2),
     filter=lambda s, _k, _norm, knobs: -np.expm1(-_ratio(s, knobs)),
     differentiable=True,
+    works="Cheap singular values and very smooth truths, for which the accuracy of Tikhonov saturates.",
+    fails="Edges, which it blurs, and operators without a cheap decomposition; bounds cannot be asked for.",
 )
 def showalter(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Follow the gradient flow ``x' = Aᴴ(y − Ax)`` from zero until the time ``1/λ``."""
@@ -117,6 +119,8 @@ def showalter(A: Operator, y: Tensor, details: bool = False, *, regularization: 
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: 1 - (1 - np.minimum(s / norm, 1) ** 2) ** _ratio(s, knobs, norm**2),
     differentiable=True,
+    works="What thousands of Landweber steps would give, where singular values are cheap.",
+    fails="Bounds and edges it does not know; evidence cannot choose λ, as the strongest direction is kept whole.",
 )
 def landweber_filter(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Do all ``k = ‖A‖²/λ`` steps of Landweber's iteration at once; k need not be whole."""
@@ -183,6 +187,8 @@ def wiener(
     tunes=("regularization", 2),
     filter=lambda s, _k, _norm, knobs: np.minimum(1, _ratio(s, knobs)),
     differentiable=True,
+    works="Cheap singular values, where directions above √λ are to be inverted without bias.",
+    fails="Weak directions are damped even where the truth is strong; the evidence cannot choose λ.",
 )
 def nuclear_bias(A: Operator, y: Tensor, details: bool = False, *, regularization: Weight = 1e-3) -> Solution:
     """Invert exactly above ``√λ``, and below it apply the adjoint over λ.
@@ -207,6 +213,8 @@ def nuclear_bias(A: Operator, y: Tensor, details: bool = False, *, regularizatio
     tunes=("regularization", 2),
     filter=lambda s, _k, norm, knobs: np.where(s > 0, norm**2 / (norm**2 + knobs["regularization"]), 0.0),
     differentiable=True,
+    works="Well-conditioned operators, or truths that are strong in the weak directions.",
+    fails="Ill-posed problems: the weakest direction is inverted as fully as the strongest, and noise swamps it.",
 )
 def spectral_bias(
     A: Operator,

@@ -37,6 +37,8 @@ Matrix = Annotated[LinearOperator, POSITIVE, HAS_ROWS]
     shrinks="relaxation",
     filter=lambda s, k, norm, knobs: 1 - (1 - knobs["relaxation"] * s / norm) ** k,
     differentiable=True,
+    works="Positive self-adjoint operators, one product a step; so slow that a step more or less does no harm.",
+    fails="Operators that are not positive; steps grow with the condition number, and run on it fits the noise.",
 )
 def richardson(
     A: Annotated[LinearOperator, POSITIVE],
@@ -77,6 +79,8 @@ def richardson(
     reports=("residual",),
     per_step={"A": 1},
     differentiable=True,
+    works="Positive systems whose large entries lie on the diagonal, with unknowns of unlike scales.",
+    fails="Smooth error hardly shrinks: twice as fine a grid takes four times as many steps.",
 )
 def jacobi(
     A: Annotated[LinearOperator, POSITIVE, HAS_DIAGONAL],
@@ -130,6 +134,8 @@ def _swept(system: Sweeps, sweep: list[tuple[Tensor, LinearOperator, Tensor]], u
     reports=("residual",),
     per_step={"A": 2},
     differentiable=True,
+    works="Grid equations such as Poisson's, with ω near Young's best: far fewer steps than Gauss–Seidel.",
+    fails="Below the best ω it crawls, and above it a sweep leaves a share ω − 1 of the error.",
 )
 def sor(A: Matrix, y: Tensor, x0: Tensor | None = None, *, relaxation: Relaxation = 1.5) -> Iterator[Step]:
     r"""Successive over-relaxation: solve each equation in turn for its own unknown, and go ω times as far.
@@ -151,6 +157,8 @@ def sor(A: Matrix, y: Tensor, x0: Tensor | None = None, *, relaxation: Relaxatio
     reports=("residual",),
     per_step={"A": 2},
     differentiable=True,
+    works="Positive systems with neighbours coupled, without a knob: about half the steps of Jacobi.",
+    fails="Smooth error hardly shrinks, so steps grow as the square of the grid points in a line.",
 )
 def gauss_seidel(A: Matrix, y: Tensor, x0: Tensor | None = None) -> Iterator[Step]:
     """Solve each equation in turn for its own unknown. Out of place; half of the cost is the residual."""
@@ -166,6 +174,8 @@ def gauss_seidel(A: Matrix, y: Tensor, x0: Tensor | None = None) -> Iterator[Ste
     reports=("residual",),
     per_step={"A": 3},
     differentiable=True,
+    works="Grid equations whose best ω is not known: it depends on ω less than SOR does.",
+    fails="A step costs two sweeps, and at the best ω SOR alone needs less work.",
 )
 def ssor(A: Matrix, y: Tensor, x0: Tensor | None = None, *, relaxation: Relaxation = 1.5) -> Iterator[Step]:
     """A sweep of SOR forwards and one backwards: the error is multiplied by a symmetric operator. Out of place."""

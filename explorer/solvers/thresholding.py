@@ -74,6 +74,8 @@ def iht(
     r"\mu_k = \frac{\|g_\Gamma\|^2}{\|A g_\Gamma\|^2}",
     reports=("residual", "step_size"),
     per_step={"A": 3, "Aᴴ": 1},
+    works="Few non-zeros of known number, where IHT is too slow: its step is the best on the present support.",
+    fails="Columns that are alike, or a wrong number of entries: it stays with a wrong support.",
 )
 def normalised_iht(A: Operator, y: Tensor, x0: Tensor | None = None, *, sparsity: Sparsity = 20) -> Iterator[Step]:
     """Hard thresholding with the exact step length on the present support Γ: it needs no norm of A to begin with.
