@@ -76,7 +76,13 @@ def budget(
     return Reason.SECONDS if seconds and progress.seconds >= seconds else 0
 
 
-@stop("Relative residual", requires=("residual",), offered=("data_norm",))
+@stop(
+    "Relative residual",
+    requires=("residual",),
+    offered=("data_norm",),
+    works="Data without noise, where a system is to be solved to a given accuracy.",
+    fails="Noisy data: it fits their noise before it stops, or never ends where no answer comes so near.",
+)
 def relative_residual(
     progress: Progress,
     *,
@@ -91,13 +97,20 @@ def relative_residual(
     papers=["Morozov 1966: On the solution of functional equations by the method of regularization"],
     requires=("residual",),
     offered=("noise_norm",),
+    works="Noise of known size, and solvers that would fit it if they ran on.",
+    fails="A noise norm that is too large ends it early; with one too small, or a wrong operator, it may never end.",
 )
 def discrepancy(progress: Progress, *, tau: Annotated[float, Log(0.1, 10, help="safety factor τ")] = 1.02) -> Code:
     """Stop where ``‖r‖ ≤ τ · E‖n‖``."""
     return _where(progress.residual <= tau * progress.noise_norm, Reason.DISCREPANCY)
 
 
-@stop("Stagnation", requires=("residual",))
+@stop(
+    "Stagnation",
+    requires=("residual",),
+    works="Noise of unknown size, to end a run that gains nothing more.",
+    fails="Slow solvers and plateaus, at which it ends too early; a residual that jumps counts as stagnation too.",
+)
 def stagnation(
     progress: Progress,
     *,
@@ -110,7 +123,12 @@ def stagnation(
     return _where(progress.residual >= (1 - tolerance) * progress.past[-1 - window], Reason.STAGNATION)
 
 
-@stop("Either of two", name="or")
+@stop(
+    "Either of two",
+    name="or",
+    works="A rule that may never hold, with a budget beside it as a limit.",
+    fails="The hastier rule decides: one that holds too early ends the run whatever the other says.",
+)
 def either(
     progress: Progress,
     *,
@@ -122,7 +140,12 @@ def either(
     return torch.where(one > 0, one, two) if isinstance(one, Tensor) else one or two
 
 
-@stop("Both of two", name="and")
+@stop(
+    "Both of two",
+    name="and",
+    works="A rule that holds too early, beside a budget as the least number of steps.",
+    fails="Where one rule never holds, the run goes on to 100,000 steps; both must hold after the same step.",
+)
 def both(
     progress: Progress,
     *,

@@ -41,6 +41,8 @@ class CorrelatedNoise(Levelled):
     name="coloured",
     equation=r"y = A x + n,\; n \sim N(0, \sigma^2 C),\; \hat C(f) \propto (1 + (2 \pi \ell |f|)^2)^{-\beta / 2}",
     papers=["Matérn 1960: Spatial variation", "Timmer & König 1995: On generating power law noise"],
+    works="Errors that neighbouring data share: drifts, background, pink noise of electronics.",
+    fails="Rules that take noise for white, such as GCV: slow errors pass for signal and are fitted.",
 )
 class ColouredNoise(CorrelatedNoise):
     """Stationary noise of a power law: white at β = 0, pink at 1, brown at 2, blue where β is negative.
@@ -79,6 +81,8 @@ class ColouredNoise(CorrelatedNoise):
     name="stripes",
     equation=r"y_{ij} = (A x)_{ij} + \sigma (\sqrt{\rho}\, s_j + \sqrt{1 - \rho}\, n_{ij}),\; s, n \sim N(0, I)",
     papers=["Münch, Trtik, Marone & Stampanoni 2009: Stripe and ring artifact removal"],
+    works="Detectors of unequal offset: stripes in a sinogram, rings in the reconstruction.",
+    fails="What takes data for independent: an offset does not average out along a stripe, and passes for signal.",
 )
 class StripeNoise(CorrelatedNoise):
     """Offsets that a whole column or row of the data shares, and white noise: detectors of unequal dark current.

@@ -83,6 +83,8 @@ class GaussianNoise(Levelled):
     "Heteroscedastic Gaussian noise",
     name="heteroscedastic",
     equation=r"y = A x + n,\; n_i \sim N(0, s_i^2),\; s_i = \sigma + \gamma |A x|_i",
+    works="Instruments with an error in percent on top of a floor.",
+    fails="Least squares with equal weights: it trusts the bright data too much and the dark ones too little.",
 )
 class HeteroscedasticNoise(Levelled):
     """Independent Gaussian noise whose standard deviation grows with the datum: a floor, and a share of its modulus.

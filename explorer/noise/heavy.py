@@ -55,6 +55,8 @@ class LaplaceNoise(Levelled):
         "Tukey 1960: A survey of sampling from contaminated distributions",
         "Huber 1964: Robust estimation of a location parameter",
     ],
+    works="Good data with a gross error here and there: glitches, interference, false matches.",
+    fails="Least squares, which the few pull away; the discrepancy principle, as most of the noise norm is theirs.",
 )
 class OutlierNoise(Levelled):
     """Gaussian noise of standard deviation σ, which a share ε of the data has κ times as large.

@@ -21,6 +21,8 @@ from explorer.noise.levels import noise_curve, roughness
     name="speckle",
     equation=r"y_i = (A x)_i\, s_i,\; s_i \sim \mathrm{Gamma}(L, 1 / L)",
     papers=["Goodman 1976: Some fundamental properties of speckle"],
+    works="Intensities of coherent waves, as in radar and ultrasound, whose error grows with the signal.",
+    fails="Least squares trusts bright data too much; with one look the error of a datum is as large as the datum.",
 )
 class SpeckleNoise(NoiseModel):
     """Multiplicative noise of coherent intensities (radar, ultrasound): the mean of L looks at exponential speckle.
@@ -73,6 +75,8 @@ class SpeckleNoise(NoiseModel):
     ],
     biased=True,
     estimates=0.2,
+    works="Magnitude images of magnetic resonance, whose phase is thrown away.",
+    fails="Least squares where the signal is weak: noise raises the mean there, and averaging does not lower it again.",
 )
 class RicianNoise(Levelled):
     """The modulus of data with complex Gaussian noise, as in magnitude images of magnetic resonance.

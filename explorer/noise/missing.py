@@ -22,9 +22,10 @@ LINES = {"columns": -2, "rows": -1}
     name="missing",
     equation=r"y_i = (A x)_i + n_i \;\text{or, a share}\; p,\; 0",
     papers=["Rubin 1976: Inference and missing data"],
-    works="Dead pixels, detectors that failed, views that were not taken.",
     biased=True,
     whitening=0.3,  # a datum that is missing tells nothing: the variance of all is 1 − p
+    works="Dead pixels, detectors that failed, views that were not taken.",
+    fails="Least squares, which fits the zeros as if they were measured: use the operator for missing data instead.",
 )
 class MissingNoise(Levelled):
     """A share of the data was not measured, and zeros stand in their places; the rest has Gaussian noise.

@@ -96,6 +96,8 @@ class PoissonNoise(NoiseModel):
         "Murtagh, Starck & Bijaoui 1995: Image restoration with noise suppression using a multiresolution support",
     ],
     whitening=0.02,
+    works="Cameras at low light: counts of photons, with noise of the read-out on top.",
+    fails="Methods for pure counts: the read-out makes dark data negative, which no count can be.",
 )
 class PoissonGaussianNoise(PoissonNoise):
     """Counts with Gaussian noise of the electronics on top, as a camera reads them.

@@ -24,6 +24,8 @@ from explorer.noise.base import NoiseModel, dims, element, total
     ],
     biased=True,
     whitening=None,
+    works="Converters of few bits, and sensors that saturate.",
+    fails="Least squares, which takes a clipped datum for measured, so that highlights come out too dark.",
 )
 class QuantisedNoise(NoiseModel):
     """What an analogue-to-digital converter of b bits gives: data with Gaussian noise, rounded to a level and clipped.

@@ -22,6 +22,8 @@ from explorer.priors.base import Prior
         "Jaynes 1957: Information theory and statistical mechanics",
         "Skilling & Bryan 1984: Maximum entropy image reconstruction: general algorithm",
     ],
+    works="Positive intensities, above all bright points on a faint background.",
+    fails="Unknowns with a sign; it knows no neighbours, and draws what the data leave open to the level m.",
 )
 class Entropy(Prior):
     """The relative entropy to a flat image of the level m: positive entries, as even as the data allow."""

@@ -15,6 +15,8 @@ from explorer.priors.sets import Simplex
         "Heinz & Chang 2001: Fully constrained least squares linear spectral mixture analysis method for material "
         "quantification in hyperspectral imagery"
     ],
+    works="Shares of materials at every pixel, which add up to a whole.",
+    fails="A material that is not in the list, or light that is uneven: the fixed sum moves the error to other shares.",
 )
 class Fractions(Simplex):
     """Non-negative shares that have a given sum along the first dimension, at every place of the others."""

@@ -47,6 +47,8 @@ class Blockwise(Prior):
     name="group_l1",
     equation=r"R(x) = \lambda \sum_g \|(C x)_g\|_2",
     papers=["Yuan & Lin 2006: Model selection and estimation in regression with grouped variables"],
+    works="Non-zeros that come in blocks: patches of pixels, bands of coefficients.",
+    fails="Non-zeros that are scattered or lie across the fixed grid: a block is kept or lost as a whole.",
 )
 class GroupL1(Blockwise):
     """The sum of the lengths of blocks, of entries or coefficients: a block is zero altogether or not at all."""
@@ -92,6 +94,8 @@ class GroupL1(Blockwise):
         "regularization",
         "Argyriou, Foygel & Srebro 2012: Sparse prediction with the k-support norm",
     ],
+    works="A known number k of blocks, which a larger weight does not reduce any further.",
+    fails="A wrong k; the weight shrinks what is kept, and a very large one picks the wrong blocks.",
 )
 class GroupEnvelope(Blockwise):
     """The convex envelope of ``½‖x‖²`` over the elements with at most k blocks that are not zero.

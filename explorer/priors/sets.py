@@ -52,6 +52,8 @@ class Nonnegative(Prior):
     name="simplex",
     equation=r"R(x) = 0 \text{ if } x \ge 0,\ \textstyle\sum_i x_i = s,\; \infty \text{ else}",
     papers=["Held, Wolfe & Crowder 1974: Validation of subgradient optimization"],
+    works="Unknowns of a known total: probabilities, mixing weights, a mass to be distributed.",
+    fails="A total that is only guessed, as it is met exactly; an l1 penalty on the entries then changes nothing.",
 )
 class Simplex(Prior):
     """Non-negative entries with a given sum: a distribution of mass."""
@@ -97,7 +99,13 @@ class Simplex(Prior):
         return total.expand(*x.shape[:-1], 1)
 
 
-@prior("Ball", name="ball", equation=r"R(x) = 0 \text{ if } \|x\|_2 \le r,\; \infty \text{ else}")
+@prior(
+    "Ball",
+    name="ball",
+    equation=r"R(x) = 0 \text{ if } \|x\|_2 \le r,\; \infty \text{ else}",
+    works="Unknowns whose norm is known: Tikhonov's prior with a radius in place of λ.",
+    fails="Too large a radius lets the noise through, too small a one shrinks everything; edges are blurred.",
+)
 class Ball(Prior):
     """No element longer than the radius: regularisation in the form of Ivanov."""
 

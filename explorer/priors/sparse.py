@@ -100,6 +100,8 @@ class L1(Prior):
         "Candès, Wakin & Boyd 2008: Enhancing sparsity by reweighted l1 minimization",
         "Rauhut & Ward 2016: Interpolation via weighted l1 minimization",
     ],
+    works="Smooth unknowns with few cosine coefficients, the rarer the higher their frequency.",
+    fails="Edges and texture, whose high frequencies growing weights remove; wrong weights cut true coefficients.",
 )
 class WeightedL1(L1):
     """Sparsity in which some coefficients cost more: the given weights, else those that grow with the frequency.

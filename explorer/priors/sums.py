@@ -22,6 +22,8 @@ from explorer.priors.base import Prior
         "Chambolle & Pock 2015: A remark on accelerated block coordinate descent for computing the proximity operators "
         "of a sum of convex functions",
     ],
+    works="Two things known at once, such as sparsity and positivity.",
+    fails="Two weights to choose; beyond priors that act entry by entry, few rounds leave the proximal map inexact.",
 )
 class Sum(Prior):
     """Two priors at once, with what both of them can do.

@@ -153,6 +153,8 @@ class HuberTotalVariation(TotalVariation):
     name="double_tv",
     equation=r"R(x) = \lambda \sum_{t,p} \|(\nabla x_t)_p\|_2 + \lambda\beta \sum_{t,p} |x_{t+1,p} - x_{t,p}|",
     papers=["row 217"],
+    works="Sequences of flat regions with sharp edges, in which a pixel seldom changes.",
+    fails="What brightens slowly or slopes gently turns into steps, in time and in space; texture goes.",
 )
 class DoubleTotalVariation(TotalVariation):
     """Total variation of every frame of a sequence, isotropic, and that of every pixel in time, with weights apart.

@@ -22,6 +22,8 @@ from explorer.solvers.steps import Step
     equation=r"v \leftarrow \arg\min_v \|F(u, v) - y\|,\quad u \leftarrow \arg\min_u \|F(u, v) - y\|",
     reports=("residual",),
     per_step={"A": 12, "Aᴴ": 11},
+    works="Bilinear models with a fair start, where each of the two fits is a linear problem.",
+    fails="It crawls where the two blocks depend on each other strongly; a poor start ends in a local minimum.",
 )
 def alternating_least_squares(
     F: BilinearModel,

@@ -93,7 +93,13 @@ class Gained(LinearOperator):
         return self.A._adjoint(self.d.conj() * y)
 
 
-@operator("Self-calibration", papers=_PAPERS, equation=r"y_l = \mathrm{diag}(d)\, A_l x")
+@operator(
+    "Self-calibration",
+    papers=_PAPERS,
+    equation=r"y_l = \mathrm{diag}(d)\, A_l x",
+    works="Sensors of unknown gains that see one signal several times, each time through another known matrix.",
+    fails="The scale between gains and signal is open; with too few snapshots the two cannot be told apart.",
+)
 def gain_calibration(
     domain: Annotated[ProductSpace, GAINS_AND_SIGNAL],
     rng: Rng,

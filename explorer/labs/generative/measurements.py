@@ -13,7 +13,12 @@ from explorer.operators.base import DenseMatrix
 MAX_ENTRIES = 2**26
 
 
-@operator("Gaussian random matrix", equation=r"A_{ij} \sim N(0, 1/m)")
+@operator(
+    "Gaussian random matrix",
+    equation=r"A_{ij} \sim N(0, 1/m)",
+    works="Compressed sensing: a sparse unknown is found from far fewer measurements than it has entries.",
+    fails="With fewer rows than unknowns it has a null space; with about as many, tiny singular values amplify noise.",
+)
 def gaussian_matrix(
     domain: Space,
     rng: Rng,

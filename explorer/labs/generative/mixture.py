@@ -84,6 +84,8 @@ class GaussianMixture(Prior):
 @prior(
     "Gaussian mixture in the cosine basis",
     equation=r"p(x) = \sum_c w_c\, N(C x;\, m_c, \mathrm{diag}\, v_c)",
+    works="Textures of one narrow band of frequencies, for which the exact posterior mean is at hand to compare.",
+    fails="Anything else, edges and photographs above all: it pulls them towards bands that they do not have.",
 )
 def gaussian_mixture(
     domain: Annotated[Space, REAL],
@@ -129,6 +131,8 @@ def mixture_signal(
     reports=("residual",),
     solves="posterior_mean",
     homogeneous=False,
+    works="Small operators and unknowns from the Gaussian mixture: no other estimate has less mean squared error.",
+    fails="Large operators, as it factors a dense matrix a component; between two likely components it shows neither.",
 )
 def mixture_posterior_mean(
     A: Annotated[LinearOperator, REAL_ONLY], y: Tensor, prior: GaussianMixture, noise_norm: Tensor | float

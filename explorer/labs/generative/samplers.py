@@ -59,6 +59,8 @@ def _below(x: Tensor, noise: Tensor, level: float, below: float, eta: float, fre
     reports=("residual", "level"),
     per_step={"denoise": 1, "A": 6, "Aᴴ": 6},
     homogeneous=False,
+    works="Linear operators and a good denoiser: tens of steps, and no derivative of the denoiser.",
+    fails="Without a noise norm it fits the noise of the data; what these leave open is made up from the prior.",
 )
 def decomposed_diffusion(
     A: LinearOperator,
@@ -100,6 +102,8 @@ def decomposed_diffusion(
     reports=("residual", "level"),
     per_step={"denoise": 1, "denoiseᴴ": 1, "A": 1, "Aᴴ": 1},
     homogeneous=False,
+    works="Any linear operator and a denoiser that can be differentiated; the noise level need not be known.",
+    fails="Hundreds of steps; with too small a guidance ζ it neglects the data, with too large a one it is unstable.",
 )
 def gradient_guided_diffusion(
     A: LinearOperator,

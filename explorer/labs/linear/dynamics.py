@@ -138,6 +138,8 @@ def convolved(response: Tensor, inputs: Tensor) -> Tensor:
     papers=[*_PAPERS, "Zinkevich 2003: Online convex programming and generalized infinitesimal gradient ascent"],
     equation=r"x \leftarrow x - \tfrac{\eta}{\sqrt t \max\|a\|^2} (\langle a_t, x\rangle - y_t)\, a_t^*",
     reports=("loss", "mean_loss"),
+    works="Data that come one by one and are not kept: its mean loss nears that of the best fixed answer.",
+    fails="One pass teaches it little along small singular values, and one huge row makes all later steps short.",
 )
 def online_gradient(
     A: Annotated[LinearOperator, HAS_ROWS],

@@ -68,6 +68,8 @@ class GraphSystem(SparseMatrix):
     equation=r"x_u \mathrel{+}= d,\; r_u = 0,\; r_v \mathrel{+}= w_{uv}\, d\ (v \sim u),\quad d = r_u / (\alpha + d_u)",
     reports=("residual", "touched"),
     reads=3,
+    works="A few labelled nodes on a huge graph: only their neighbourhood is touched.",
+    fails="With a small shift α the push spreads over the graph; with a large tolerance it reaches no neighbour.",
 )
 def local_push(A: GraphSystem, y: Tensor, *, tolerance: Tolerance = 1e-4) -> Iterator[Step]:
     """Push the residual of a node to its neighbours, for the nodes alone where it is large; in place.

@@ -89,6 +89,8 @@ class Propeller(LinearOperator):
     name="propeller",
     papers=_PAPERS,
     equation=r"y(k) = \sum_f \sum_x m(x, f)\, e^{-2\pi i (k \cdot x + f\, t(k))}",
+    works="MRI of water and fat, which every blade moves apart in another direction.",
+    fails="A single blade does not tell the slices apart; one image as the unknown shows the fat smeared.",
 )
 def propeller(
     domain: Annotated[Space, FRAMES],

@@ -37,6 +37,8 @@ GRAM = Capability("an operator on a single space whose AᴴA is diagonalised", l
     "Near-field radar",
     papers=_PAPERS,
     equation=r"A_{mn} = \frac{z^2}{d^T_{mn} d^R_{mn}}\, e^{-i k_m (d^T_{mn} + d^R_{mn})}",
+    works="Scenes close to a sparse array of antennas, as in body scanners or synthetic apertures.",
+    fails="Fewer data than voxels leave a null space, which shows as side lobes in the back-projection.",
 )
 def near_field_radar(
     domain: Annotated[Space, SCENE],
@@ -134,6 +136,8 @@ def reflectors(
     name="sparse_tv",
     equation=r"R(x) = \lambda \sum_p |x_p| + \mu \sum_p \|(\nabla x)_p\|_2",
     papers=[*_PAPERS, "Tibshirani et al. 2005: Sparsity and smoothness via the fused lasso"],
+    works="A few flat plates on an empty background, as in radar scenes.",
+    fails="Slopes become stairs and values shrink; of unknowns with random phases it must see the modulus alone.",
 )
 class SparseTotalVariation(Prior):
     """The sum of moduli and the total variation, with a weight each: few plates on nothing.
@@ -192,6 +196,8 @@ class SparseTotalVariation(Prior):
     equation=r"\min_x \tfrac12 \|Ax - y\|^2 + R(|x|):\quad w = \mathrm{prox}_{R/\rho}(|x + u|)\, e^{i \angle (x + u)}",
     reports=("residual", "gap"),
     per_step={"A": 1},
+    works="Complex scenes of random phase whose modulus is sparse and flat.",
+    fails="It is not convex: with total variation alone, without sparsity, it ends in poor local minima.",
 )
 def magnitude_admm(
     A: Annotated[LinearOperator, GRAM],

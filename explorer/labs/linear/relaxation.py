@@ -183,6 +183,8 @@ class SymmetricSweep(LinearOperator):
     per_step={"A": 2},
     reads=1,
     solves="systems",
+    works="Long sequences of positive systems that are alike, where the best ω is not known.",
+    fails="Short sequences, whose first systems pay for trying; without contexts it learns one ω for all of them.",
 )
 def learned_relaxation(
     systems: Annotated[Sequence[tuple[LinearOperator, Tensor]], POSITIVE_SYSTEMS],

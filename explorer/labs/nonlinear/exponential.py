@@ -22,7 +22,12 @@ class Exponential(ForwardModel):
         return (self.strength * self.A(x)).exp()
 
 
-@operator("Exponential", equation=r"F(x) = e^{c A x}")
+@operator(
+    "Exponential",
+    equation=r"F(x) = e^{c A x}",
+    works="Attenuation and growth; where noise is small, the logarithm of the data makes the problem linear.",
+    fails="Large exponents: the brightest data rule the fit, the darkest drown in noise, and a far start leads astray.",
+)
 def exponential(
     domain: Space | ProductSpace,
     *,

@@ -94,6 +94,8 @@ def kronecker_projections(
     "Maintained Kronecker projection",
     papers=_PAPERS,
     equation=r"x_k = B_k^T (B_k B_k^T)^{-1} B_k h_k,\quad B_k = A\,(W_k^{1/2} \otimes W_k^{1/2})",
+    works="Weights that change one eigenvalue at a time, between queries with more than 2 n constraints.",
+    fails="Rounding errors add up over many updates; with at most 2 n constraints it inverts anew at each of them.",
 )
 def maintained_projection(
     projections: Projections,

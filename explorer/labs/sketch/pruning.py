@@ -148,7 +148,13 @@ def _trained(columns: Tensor, y: Tensor) -> Tensor:
     return torch.linalg.vector_norm(y - q @ (new * (q.mT @ y)))
 
 
-@operator("Uneven features", papers=["row 273"], equation=r"A_{ij} \sim e^{\sigma g_j} N(0, 1/m)")
+@operator(
+    "Uneven features",
+    papers=["row 273"],
+    equation=r"A_{ij} \sim e^{\sigma g_j} N(0, 1/m)",
+    works="Regression on features of very different size, on which sampling and pruning can be compared.",
+    fails="Weights of small columns hardly show in the data: gradient steps barely move them, and noise hides them.",
+)
 def uneven_features(
     domain: Space,
     rng: Rng,

@@ -44,6 +44,8 @@ SketchRows = Annotated[int | None, Log(1, 65_536, help="rows of the sketch; sixt
     papers=[*_PAPERS, "Sarlós 2006: Improved approximation algorithms for large matrices via random projections"],
     equation=r"\min_x \|S A x - S y\|_2",
     reports=("residual",),
+    works="Many more equations than unknowns, and a residual that may be a little above the least.",
+    fails="With a sparse sketch two equations may collide, and one coordinate takes the whole error.",
 )
 def sketch_and_solve(
     A: Annotated[LinearOperator, OVERDETERMINED],

@@ -116,7 +116,13 @@ CHANNELS = Capability(
 )
 
 
-@operator("Channel convolution", papers=_PAPERS, equation=r"y_o = \sum_i k_{oi} * x_i,\quad k_{oi} \sim N(0, 1/(c s))")
+@operator(
+    "Channel convolution",
+    papers=_PAPERS,
+    equation=r"y_o = \sum_i k_{oi} * x_i,\quad k_{oi} \sim N(0, 1/(c s))",
+    works="Layers of convolutional networks; well conditioned with far more channels in the data than in the input.",
+    fails="Fewer channels in the data leave a null space; with as many, a few frequencies are nearly lost.",
+)
 def channel_convolution(
     domain: Annotated[Space, CHANNELS],
     rng: Rng,

@@ -40,7 +40,13 @@ def features(count: int, samples: int, radius: float, rng: Rng, device: torch.de
     return torch.tanh(torch.linspace(-1, 1, samples, dtype=torch.float64, device=device)[:, None] * a + b)
 
 
-@operator("Random features", papers=_PAPERS, equation=_EQUATION)
+@operator(
+    "Random features",
+    papers=_PAPERS,
+    equation=_EQUATION,
+    works="Networks of which only the output layer is fitted, to functions that vary slowly beside R.",
+    fails="Singular values fall exponentially, faster for a small R: quick waves take huge weights that noise changes.",
+)
 def random_features(
     domain: Annotated[Space, SINGLE, REAL],
     rng: Rng,

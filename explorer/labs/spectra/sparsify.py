@@ -178,7 +178,12 @@ def _leading(W: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 @operator(
-    "Low rank and noise", name="low_rank_and_noise", papers=["row 176"], equation=r"A = U V^T / \sqrt{n r} + \sigma N"
+    "Low rank and noise",
+    name="low_rank_and_noise",
+    papers=["row 176"],
+    equation=r"A = U V^T / \sqrt{n r} + \sigma N",
+    works="Matrices like a trained layer's: what lies along the few strong directions is recovered stably.",
+    fails="All else lies in the random bulk; where the matrix is square, its least singular values are almost zero.",
 )
 def low_rank_and_noise(
     domain: Space,

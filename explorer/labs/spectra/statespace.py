@@ -147,7 +147,13 @@ class StateSpaceConvolution(LinearOperator):
         return self._apply(y, back=True)
 
 
-@operator("State-space model", papers=_PAPERS, equation=r"x' = A x + B u,\quad y = C x,\quad C = (1, \ldots, 1)")
+@operator(
+    "State-space model",
+    papers=_PAPERS,
+    equation=r"x' = A x + B u,\quad y = C x,\quad C = (1, \ldots, 1)",
+    works="A causal memory of a sequence, as in the layers of state-space networks.",
+    fails="The method 'normal' resonates where the exact model does not; too small an ε spoils the eigenvectors.",
+)
 def state_space(
     domain: Annotated[Space, SIGNAL],
     rng: Rng,

@@ -184,7 +184,13 @@ def streaming_eigenvector(
     )
 
 
-@operator("Heavy rows", papers=_PAPERS, equation=r"a_i \sim N(0, I + s\, v v^T), \text{ a few } \|a_i\| \text{ large}")
+@operator(
+    "Heavy rows",
+    papers=_PAPERS,
+    equation=r"a_i \sim N(0, I + s\, v v^T), \text{ a few } \|a_i\| \text{ large}",
+    works="Streams of many rows that are alike with a few of great weight, such as outlying users or events.",
+    fails="Sampling rows uniformly misses the heavy ones, and steps scaled to the longest row become tiny.",
+)
 def heavy_rows(
     domain: Space,
     rng: Rng,

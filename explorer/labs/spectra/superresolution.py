@@ -207,6 +207,8 @@ def _image_estimate(d: Tensor, width: float, photons: int, repeats: int, rng: Rn
     name="mode_sorting",
     papers=_PAPERS,
     equation=r"y_q = \sum_i e^{-Q_i} Q_i^q / q! \; x_i,\quad Q_i = t_i^2 / 4 s^2",
+    works="Sources closer together than the width of the beam, whose separation an image hardly tells.",
+    fails="An object and its mirror image give the same data; beyond a few modes singular values are almost zero.",
 )
 def mode_sorting(
     domain: Annotated[Space, SINGLE, REAL],

@@ -68,6 +68,8 @@ class IsingChain(LinearOperator):
     "Ising chain",
     papers=_PAPERS,
     equation=r"H = J \sum_k Z_k Z_{k+1} + g \sum_k X_k + h \sum_k Z_k",
+    works="Eigenvalues and matrix functions of a large self-adjoint operator whose products are cheap.",
+    fails="It is indefinite, so that conjugate gradients may break down; its size doubles with every spin.",
 )
 def ising_chain(
     domain: Annotated[Space, SINGLE],

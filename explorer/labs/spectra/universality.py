@@ -163,7 +163,13 @@ def _residual(design: Design, labels: Labels, mean: Tensor, teacher: Tensor) -> 
     return float(1 - b @ b + (b @ mean) ** 2 / (1 + mean @ mean))
 
 
-@operator("Mixture design", papers=_PAPERS, equation=r"a_i = (g_i + t_i m) / \sqrt{n}")
+@operator(
+    "Mixture design",
+    papers=_PAPERS,
+    equation=r"a_i = (g_i + t_i m) / \sqrt{n}",
+    works="Regression on rows that fall into two clusters, whose training error is that of Gaussian rows.",
+    fails="Where the truth lies along the clusters' mean, the test error of Gaussian rows is not that of these.",
+)
 def mixture_design(
     domain: Space,
     rng: Rng,

@@ -42,7 +42,13 @@ class HillCurves(ForwardModel):
         return y.reshape(*batch, *self.codomain.shape)
 
 
-@operator("Hill curve", papers=_PAPERS, equation=r"y(t) = b + a\, \frac{t^h}{K^h + t^h}")
+@operator(
+    "Hill curve",
+    papers=_PAPERS,
+    equation=r"y(t) = b + a\, \frac{t^h}{K^h + t^h}",
+    works="Responses to dose or time that are measured from the baseline up to saturation.",
+    fails="Data that end far below saturation: height and half-saturation cannot be told apart.",
+)
 def hill_curve(
     domain: Space,
     *,

@@ -358,6 +358,8 @@ def _damped(
     equation=r"\min_x \|F(x) - y\|^2 + w \|U_0^T (x - x_0)\|^2",
     reports=("objective",),
     per_step={"F": 1},
+    works="Models of few parameters, some combinations of which the data leave open.",
+    fails="Held combinations stay where they started, right or wrong; which they are is settled at the start alone.",
 )
 def held_gauss_newton(
     F: Annotated[ForwardModel, FEW_PARAMETERS],

@@ -147,6 +147,8 @@ def candidates(signal: Tensor, noise: Tensor, unknowns: int) -> tuple[Tensor, Te
     papers=_PAPERS,
     equation=r"\min_{w_0, v}\; \sum_t \|y_t - X_t (w_0 + v_t)\|^2 + \|w_0\|^2 / \lambda + \sum_t \|v_t\|^2 / \gamma",
     reports=("residual", "shared", "own"),
+    works="Several regressions with weights that are alike, some of them with few samples.",
+    fails="Features that are correlated or of unequal size, for which λ and γ of least predicted risk are wrong.",
 )
 def multi_task_ridge(
     A: Annotated[LinearOperator, TASKS],

@@ -133,6 +133,8 @@ def estimate(y: Tensor, kept: list[int] | Tensor, mean: Tensor, covariance: Tens
     equation=r"\hat x = m + C P^T (P C P^T + \sigma^2 I)^{-1} (y - P m)",
     reads=1,
     reports=("residual",),
+    works="Crossing fibres measured in a few directions, at diffusion weightings near 1000 s/mm².",
+    fails="Tissue unlike its synthetic population; at 3000 s/mm² signals are sharper than ten directions tell.",
 )
 def population_estimate(
     A: Annotated[LinearOperator, DIRECTIONS],
