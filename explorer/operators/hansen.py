@@ -167,7 +167,7 @@ def deriv2_data(n: int, case: Literal[1, 2, 3] = 1) -> Tensor:
 def heat(
     domain: Signal,
     *,
-    kappa: Annotated[float, Linear(0.5, 5, help="1 is ill-posed, 5 well-conditioned")] = 1.0,
+    kappa: Annotated[float, Linear(0.5, 5, help="1 is ill-posed, 5 mild but for the last moments")] = 1.0,
 ) -> DenseMatrix:
     """Find the temperature of a surface from inside: a Volterra equation on [0, 1] by the midpoint rule."""
     i = index(domain)

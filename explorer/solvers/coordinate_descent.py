@@ -113,10 +113,11 @@ def block_coordinate_descent(
     if penalty is not None and (update == "exact" or choice in ("gsd", "gsq")):
         raise SpecError(
             f"{choice!r} with the update {update!r} is for quadratics: with an l1 term use 'gsl' and 'gradient'",
-            "solver.params.choice",
+            f"solver.params.{'update' if update == 'exact' else 'choice'}",
         )
     if choice == "random" and rng is None:
-        raise SpecError("the random order needs a random stream, and none is given: pass rng, or use 'cyclic'", "order")
+        said = "the random order needs a random stream, and none is given: pass rng, or use 'cyclic'"
+        raise SpecError(said, "solver.params.choice")
     stream = None if rng is None else Rng(rng.seed, rng.component)
     X, Y, Q = A.domain, A.codomain, Blocked(A, block)
     batch = Y.batch(y)

@@ -78,7 +78,7 @@ def iht(
     fails="Columns that are alike, or a wrong number of entries: it stays with a wrong support.",
 )
 def normalised_iht(A: Operator, y: Tensor, x0: Tensor | None = None, *, sparsity: Sparsity = 20) -> Iterator[Step]:
-    """Hard thresholding with the exact step length on the present support Γ: it needs no norm of A to begin with.
+    """Hard thresholding with the exact step length on the present support Γ; the norm of A is the fallback.
 
     A step that changes the support is taken only if ``μ ‖A d‖² ≤ 0.99 ‖d‖²`` along its change d; otherwise its length
     is 0.99/‖A‖², for which that holds always (the paper shortens by halves, at a cost that depends on the data). The

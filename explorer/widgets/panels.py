@@ -185,22 +185,12 @@ def _about(component: Component) -> str:
         lines.append(f"<p>$${escape(component.equation, quote=False)}$$</p>")
     if component.traits.get("per_step"):
         lines.append(f"<p>A step costs {escape(costs(component.traits['per_step']))}.</p>")
-    lines += [f"<p><b>{title}:</b> {escape(said)}</p>" for title, said in _when(component)]
+    told = {title: component.traits.get(name) for name, title in _WHEN.items()}
+    lines += [f"<p><b>{title}:</b> {escape(said)}</p>" for title, said in told.items() if said]
     if component.papers:
         items = "".join(f"<li>{escape(source(paper))}</li>" for paper in component.papers)
         lines.append(f"<ul>{items}</ul>")
     return f"<section>{''.join(lines)}</section>"
 
 
-def _when(component: Component) -> list[tuple[str, str]]:
-    """Return when a component works and when it fails, or at least what it needs, each with its title."""
-    known = [(title, component.traits[name]) for name, title in _WHEN.items() if name in component.traits]
-    needs = [need.says for need in component.needs if not need.optional and need.name in _TELLING]
-    if not known and needs:
-        known = [("It needs", f"{', and '.join(needs)}.")]
-    return known
-
-
 _WHEN = {"works": "Works", "fails": "Fails"}
-#: needs that tell a method from others
-_TELLING = ("A", "F", "M", "prior", "denoiser", "precond", "noise_norm", "systems")

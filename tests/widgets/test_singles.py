@@ -179,8 +179,8 @@ def test_exercises_that_make_no_sense_are_refused(choices, says):
         ex.Exercise(SPEC, ask="?", **choices)
 
 
-def test_about_says_when_a_part_works_and_fails_or_what_it_needs():
+def test_about_says_when_a_part_works_and_fails():
     page = about_html(ex.RunSpec(solver="cgls"))
     assert "<b>Works:</b> Any linear operator" in page
     assert "<b>Fails:</b> Run on, it fits the noise" in page
-    assert "<b>It needs:</b> an operator with" in about_html(ex.RunSpec(solver="showalter"))
+    assert about_html(ex.RunSpec(solver="showalter")).count("<b>Fails:</b>") >= 2
