@@ -47,6 +47,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator:
     if report.when == "call" and report.failed and hasattr(page, "evaluate"):
         try:
             seen = {**page.evaluate(SEEN), "console": getattr(page, "said", [])}
+            if (lab := item.funcargs.get("lab")) is not None:
+                seen["kernel"] = lab.log.read_text("utf-8").splitlines()[-12:]
         except Exception as error:
             seen = {"gone": str(error)}
         report.sections.append(("the page", json.dumps(seen, indent=1, ensure_ascii=False)))

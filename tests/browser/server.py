@@ -43,10 +43,13 @@ class Lab:
         Where it listens.
     folder : Path
         Its root, which holds ``explorer.ipynb``.
+    log : Path
+        What it and its kernels print.
     """
 
     url: str
     folder: Path
+    log: Path
 
 
 def free_port() -> int:
@@ -108,8 +111,9 @@ def jupyterlab(base: Path) -> Iterator[Lab]:
     command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
     command += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with serving(command, folder, env, base / "server.log", f"http://127.0.0.1:{port}/api"):
-        yield Lab(f"http://127.0.0.1:{port}", folder)
+    log = base / "server.log"
+    with serving(command, folder, env, log, f"http://127.0.0.1:{port}/api"):
+        yield Lab(f"http://127.0.0.1:{port}", folder, log)
 
 
 @contextlib.contextmanager

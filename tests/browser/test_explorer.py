@@ -321,7 +321,8 @@ def test_the_tabs_explain(page):
 
 
 def test_two_runs_are_compared_by_keys_alone(page):
-    page.locator("[role=tab]", has_text="Compare").click()
+    page.locator("[role=tab]", has_text="Compare").press("Enter")
+    page.wait_for_selector(".ex-table >> text=Press Keep")
     page.keyboard.press("k")
     page.wait_for_selector(".ex-table tbody tr")
     slider = _named(page, "Noise model: Level")

@@ -86,8 +86,9 @@ def test_a_point_and_a_datum_are_looked_at_by_keys_and_clicks(page):
 def test_two_pictures_take_turns(page):
     page.locator(".ex-bar button", has_text="↺ Reset").click()
     _until(page, r"/^200\ssteps · 200\sA, 201/.test(document.querySelector('.ex-progress').innerText)")
-    page.locator("[role=tab]", has_text="Compare").click()
+    page.locator("[role=tab]", has_text="Compare").press("Enter")
     page.keyboard.press("k")
+    page.wait_for_selector(".ex-table tbody tr")
     _unfold(page, "Method")
     slider = _named(page, "Stop: Steps, exact value in steps")
     slider.fill("3")
@@ -101,8 +102,9 @@ def test_two_pictures_take_turns(page):
     first = picture.evaluate("node => node.toDataURL()")
     page.get_by_label("Show the other of the two pictures").focus()
     page.keyboard.press("Enter")
-    _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'B: CGLS')")
-    assert picture.evaluate("node => node.toDataURL()") != first
+    _until(page, "document.querySelectorAll('.ex-turns')[0].parentElement.innerText.includes('B: CGLS')")
+    painted = "document.querySelector('.ex-picture:has(.ex-turns:not([hidden])) canvas').toDataURL()"
+    page.wait_for_function(f"first => {painted} !== first", arg=first)
     flicker = page.get_by_label("Let the two pictures take turns, twice a second")
     flicker.click()
     _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'A: CGLS')")
