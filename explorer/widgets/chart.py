@@ -139,9 +139,11 @@ class Chart:
     def _work(self) -> None:
         """Take in all that the page has said, then draw what is wanted."""
         with self._lock:
-            while self._said:
-                self.widget.take(self._said.popleft())
-            self._draw()
+            try:
+                while self._said:
+                    self.widget.take(self._said.popleft())
+            finally:
+                self._draw()
 
     def _draw(self) -> None:
         """Change the figure in one message, and one more if it has more curves than any before."""

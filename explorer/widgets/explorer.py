@@ -319,10 +319,10 @@ class Explorer(ipywidgets.VBox):
     def _offer(self, field: str, kind: str) -> None:
         """Send the components that a list offers, or the presets."""
         spec = self._spec
-        pictures = choices.stamps() if field == "preset" else {}
         found = [vars(option) for option in choices.options(spec, field, kind)]
         with self._lock:
-            self._controls.pictures = pictures or self._controls.pictures
+            if field == "preset":
+                self._controls.pictures = choices.stamps()
             if spec == self._spec:
                 self._controls.options = {**self._controls.options, field: found}
 

@@ -49,7 +49,7 @@ _LABELS = {
     "stop": ("Stop", "Stop"),
 }
 
-#: fields that are seen at once; the others, and all but the leading knobs of these, are unfolded
+#: fields that are seen at once; the others, and all but the leading knobs of these, are folded away
 _LEADING = ("problem", "operator", "noise", "prior", "solver", "device", "dtype")
 
 #: what a field without a component says

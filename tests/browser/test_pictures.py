@@ -102,9 +102,9 @@ def test_two_pictures_take_turns(page):
     first = picture.evaluate("node => node.toDataURL()")
     page.get_by_label("Show the other of the two pictures").focus()
     page.keyboard.press("Enter")
-    _until(page, "document.querySelectorAll('.ex-turns')[0].parentElement.innerText.includes('B: CGLS')")
-    painted = "document.querySelector('.ex-picture:has(.ex-turns:not([hidden])) canvas').toDataURL()"
-    page.wait_for_function(f"first => {painted} !== first", arg=first)
+    turning = "document.querySelector('.ex-picture:has(.ex-turns)')"
+    _until(page, f"{turning}.innerText.includes('B: CGLS')")
+    page.wait_for_function(f"first => {turning}.querySelector('canvas').toDataURL() !== first", arg=first)
     flicker = page.get_by_label("Let the two pictures take turns, twice a second")
     flicker.click()
     _until(page, "[...document.querySelectorAll('.ex-caption b')].some(n => n.textContent === 'A: CGLS')")

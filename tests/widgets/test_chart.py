@@ -112,6 +112,7 @@ def test_what_the_page_says_is_taken_in_by_the_thread_that_draws(chart):
     assert chart.wait(30)
     assert threads == {"explorer-draw"}
     assert chart.widget.layout.shapes[0].x0 == 29.0
+    assert sent
     assert all(sent[::2])
     assert not any(sent[1::2])
 
